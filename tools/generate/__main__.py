@@ -1,0 +1,41 @@
+"""Command line of the generator: write what differs, or with `--check` only tell."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.generate import drift
+from tools.generate.steps import OWNED, ROOT, STEPS
+
+
+def main() -> int:
+    """Build everything into an empty folder, then compare it with the checkout or copy it there."""
+    parser = argparse.ArgumentParser(prog="generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when the checkout differs")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory(prefix="tradewind-generate-") as folder:
+        fresh = Path(folder)
+        for step in STEPS:
+            step(fresh)
+        differences = drift.between(fresh, ROOT, OWNED)
+        if check:
+            return report(differences)
+        drift.mend(differences, fresh, ROOT)
+    print(f"generate: {len(differences)} file(s) changed")
+    return 0
+
+
+def report(differences: list[drift.Difference]) -> int:
+    """Name every file that is not what the generator would write; the exit code says whether there was one."""
+    for difference in differences:
+        print(f"{difference.kind.value}: {difference.path}", file=sys.stderr)
+    if differences:
+        print("Run `./taskw generate` and commit the result.", file=sys.stderr)
+        return 1
+    print("generate: nothing to do")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
