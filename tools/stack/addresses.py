@@ -1,4 +1,5 @@
 """Free ports."""
+
 import socket
 
 

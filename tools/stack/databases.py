@@ -30,8 +30,8 @@ class DatabaseServer:
     def url(self, role: str, database: str) -> str:
         """The URL by which `role` connects to `database`."""
         server = urlsplit(self.admin_url)
-        query = f"?{server.query}" if server.query else ""
-        return f"postgresql://{quote(role)}:{self._password(role)}@{server.hostname}:{server.port or 5432}/{database}{query}"
+        address = f"{server.hostname}:{server.port or 5432}"
+        return server._replace(netloc=f"{quote(role)}:{self._password(role)}@{address}", path=f"/{database}").geturl()
 
     def create(self, service: str) -> str:
         """Make the role and the database of a service, unless they are there; return the URL."""

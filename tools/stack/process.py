@@ -1,6 +1,139 @@
 """A child process: started, watched, restarted with growing delays, stopped."""
+
+import enum
+import os
 import pwd
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from tools.stack.errors import StackError, last_lines
+
+FIRST_DELAY_SECONDS = 0.1
+LONGEST_DELAY_SECONDS = 10.0
+STEADY_AFTER_SECONDS = 30.0
+PROBE_INTERVAL_SECONDS = 0.05
+
+
+class State(enum.StrEnum):
+    """What a child is doing."""
+
+    RUNNING = enum.auto()
+    RESTARTING = enum.auto()
+    STOPPED = enum.auto()
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run and how to end it."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    address: str
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    account: pwd.struct_passwd | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_patience_seconds: float = 30.0
+
+
+class Child:
+    """One running `Program`, replaced by a new process whenever it dies, until it is told to stop."""
+
+    def __init__(self, program: Program, *, restarts: bool = True, changed: Callable[[], None] = lambda: None) -> None:
+        self.program = program
+        self.state = State.STOPPED
+        self.deaths = 0
+        self._restarts = restarts
+        self._changed = changed
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the running process."""
+        return self._process.pid if self._process and self.state is State.RUNNING else None
+
+    def start(self, once: Mapping[str, str] | None = None) -> None:
+        """Run it. The variables in `once` are for this process only, not for those that replace it."""
+        self._stopping.clear()
+        self._spawn({**self.program.environment, **(once or {})})
+        self._watcher = threading.Thread(target=self._watch, name=f"watch {self.program.name}", daemon=True)
+        self._watcher.start()
+
+    def wait_until(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
+        """Return when `ready` says so; a death or the timeout before that is an error that shows the log."""
+        deaths, deadline = self.deaths, time.monotonic() + timeout_seconds
+        while not ready():
+            if self.deaths > deaths or self.state is State.STOPPED:
+                raise StackError(f"{self.program.name} died while starting:\n{last_lines(self.program.log)}")
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{self.program.name} is not ready after {timeout_seconds:.0f} s:\n{last_lines(self.program.log)}"
+                )
+            time.sleep(PROBE_INTERVAL_SECONDS)
+
+    def stop(self) -> None:
+        """Ask it to end, wait, and kill it when its patience is over."""
+        self._stopping.set()
+        if self._watcher is None:
+            return
+        self.signal(self.program.stop_signal)
+        self.signal(signal.SIGCONT)
+        self._watcher.join(self.program.stop_patience_seconds)
+        self.kill()
+        self._watcher.join()
+        self._watcher = None
+
+    def kill(self) -> None:
+        """Take it down as a power cut would."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the running process, if there is one."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _watch(self) -> None:
+        delay = FIRST_DELAY_SECONDS
+        while self._process is not None:
+            started = time.monotonic()
+            self._process.wait()
+            if self._stopping.is_set() or not self._restarts:
+                break
+            self.deaths += 1
+            self._become(State.RESTARTING)
+            if time.monotonic() - started > STEADY_AFTER_SECONDS:
+                delay = FIRST_DELAY_SECONDS
+            if self._stopping.wait(delay):
+                break
+            delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+            self._spawn(self.program.environment)
+        self._become(State.STOPPED)
+
+    def _spawn(self, environment: Mapping[str, str]) -> None:
+        self.program.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.program.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.program.command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **run_as(self.program.account),
+            )
+        self._become(State.RUNNING)
+
+    def _become(self, state: State) -> None:
+        self.state = state
+        self._changed()
 
 
 def run_as(account: pwd.struct_passwd | None) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""What every process of the stack has in common: what to prepare, what to run, how to tell that it is ready."""
+
+from abc import ABC, abstractmethod
+
+from tools.stack.process import Child, Program
+
+
+class Server(ABC):
+    """One kind of process. The stack runs it for long; a test may `start` and `stop` it alone."""
+
+    start_timeout_seconds = 30.0
+    _alone: Child | None = None
+
+    @property
+    @abstractmethod
+    def program(self) -> Program:
+        """What to run and how to end it."""
+
+    @abstractmethod
+    def is_ready(self, pid: int | None) -> bool:
+        """Whether the process running as `pid` does its work."""
+
+    def prepare(self) -> None:
+        """Make what the program needs before it starts; calling it again does no harm."""
+
+    def start(self) -> None:
+        """Run it as a child of this process that is not replaced when it dies; return when it is ready."""
+        self._alone = self.run(Child(self.program, restarts=False))
+
+    def stop(self) -> None:
+        """End what `start` started."""
+        if self._alone is not None:
+            self._alone.stop()
+
+    def run(self, child: Child) -> Child:
+        """Start `child`, and return it when it is ready."""
+        self.prepare()
+        child.start()
+        self.wait_until_ready(child)
+        return child
+
+    def wait_until_ready(self, child: Child) -> None:
+        """Return when `child` does its work; its death or the timeout before that is an error that shows its log."""
+        child.wait_until(lambda: self.is_ready(child.pid), self.start_timeout_seconds)
