@@ -30,7 +30,7 @@ from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_po
 from tradewind.type.v1 import money_pb2 as tradewind_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tradewind/catalog/v1/catalog_service.proto\x12\x14tradewind.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\"tradewind/catalog/v1/product.proto\x1a tradewind/policy/v1/policy.proto\x1a\x1dtradewind/type/v1/money.proto\"\xd3\x02\n\x14\x43reateProductRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x03sku\x18\x02 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12\x18\n\x04name\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1d\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x36\n\x08\x63\x61tegory\x18\x05 \x01(\tB$\xbaH!r\x1f\x18@2\x1b^([a-z0-9]+(-[a-z0-9]+)*)?$\x12y\n\x05price\x18\x06 \x01(\x0b\x32\x18.tradewind.type.v1.MoneyBP\xbaHM\xba\x01G\n\x0eprice.positive\x12\x1fprice must be more than nothing\x1a\x14this.minor_units > 0\xc8\x01\x01\"G\n\x15\x43reateProductResponse\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\"\xf6\x02\n\x14UpdateProductRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x03sku\x18\x02 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12\x16\n\x04name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1d\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x36\n\x08\x63\x61tegory\x18\x05 \x01(\tB$\xbaH!r\x1f\x18@2\x1b^([a-z0-9]+(-[a-z0-9]+)*)?$\x12\'\n\x05price\x18\x06 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12^\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB-\xbaH*\xc8\x01\x01\xe2\x01$\x12\x04name\x12\x0b\x64\x65scription\x12\x08\x63\x61tegory\x12\x05price\x12\x15\n\x04\x65tag\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@\"G\n\x15UpdateProductResponse\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\"g\n\x14RetireProductRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x03sku\x18\x02 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"G\n\x15RetireProductResponse\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\"F\n\x11GetProductRequest\x12\x31\n\x03sku\x18\x01 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"D\n\x12GetProductResponse\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\"X\n\x17\x42\x61tchGetProductsRequest\x12=\n\x04skus\x18\x01 \x03(\tB/\xbaH,\x92\x01)\x08\x01\x10\x64\x18\x01\"!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"a\n\x18\x42\x61tchGetProductsResponse\x12/\n\x08products\x18\x01 \x03(\x0b\x32\x1d.tradewind.catalog.v1.Product\x12\x14\n\x0cmissing_skus\x18\x02 \x03(\t\"\xa6\x01\n\x13ListProductsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x19\n\x08\x63\x61tegory\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1e\n\rname_contains\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x17\n\x0finclude_retired\x18\x05 \x01(\x08\"`\n\x14ListProductsResponse\x12/\n\x08products\x18\x01 \x03(\x0b\x32\x1d.tradewind.catalog.v1.Product\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x17ListPriceChangesRequest\x12\x31\n\x03sku\x18\x01 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"m\n\x18ListPriceChangesResponse\x12\x38\n\rprice_changes\x18\x01 \x03(\x0b\x32!.tradewind.catalog.v1.PriceChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdb\x01\n\x15ImportProductsRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0bline_number\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xc2\xd7/(\x01\x12\x15\n\x03sku\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x16\n\x04name\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x08\x63\x61tegory\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x16\n\x05price\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1e\n\rcurrency_code\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@\"D\n\x0cRejectedLine\x12\x13\n\x0bline_number\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xa4\x01\n\x0cImportReport\x12\x0f\n\x07\x63reated\x18\x01 \x01(\x03\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x03\x12\x11\n\tunchanged\x18\x03 \x01(\x03\x12\x10\n\x08rejected\x18\x04 \x01(\x03\x12:\n\x0erejected_lines\x18\x05 \x03(\x0b\x32\".tradewind.catalog.v1.RejectedLine\x12\x11\n\tlast_line\x18\x06 \x01(\x03\"L\n\x16ImportProductsResponse\x12\x32\n\x06report\x18\x01 \x01(\x0b\x32\".tradewind.catalog.v1.ImportReport\"/\n\x10GetImportRequest\x12\x1b\n\timport_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"G\n\x11GetImportResponse\x12\x32\n\x06report\x18\x01 \x01(\x0b\x32\".tradewind.catalog.v1.ImportReport2\xce\x0b\n\x0e\x43\x61talogService\x12\x8e\x01\n\rCreateProduct\x12*.tradewind.catalog.v1.CreateProductRequest\x1a+.tradewind.catalog.v1.CreateProductResponse\"$\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/products:\x01*\x12\x94\x01\n\rUpdateProduct\x12*.tradewind.catalog.v1.UpdateProductRequest\x1a+.tradewind.catalog.v1.UpdateProductResponse\"*\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x17\x32\x12/v1/products/{sku}:\x01*\x12\x9b\x01\n\rRetireProduct\x12*.tradewind.catalog.v1.RetireProductRequest\x1a+.tradewind.catalog.v1.RetireProductResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/products/{sku}:retire:\x01*\x12\xa3\x01\n\nGetProduct\x12\'.tradewind.catalog.v1.GetProductRequest\x1a(.tradewind.catalog.v1.GetProductResponse\"B\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/products/{sku}\x12\xb8\x01\n\x10\x42\x61tchGetProducts\x12-.tradewind.catalog.v1.BatchGetProductsRequest\x1a..tradewind.catalog.v1.BatchGetProductsResponse\"E\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/products:batchGet\x12\xa3\x01\n\x0cListProducts\x12).tradewind.catalog.v1.ListProductsRequest\x1a*.tradewind.catalog.v1.ListProductsResponse\"<\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/products\x12\xc3\x01\n\x10ListPriceChanges\x12-.tradewind.catalog.v1.ListPriceChangesRequest\x1a..tradewind.catalog.v1.ListPriceChangesResponse\"P\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\"\x12 /v1/products/{sku}/price-changes\x12\x9b\x01\n\x0eImportProducts\x12+.tradewind.catalog.v1.ImportProductsRequest\x1a,.tradewind.catalog.v1.ImportProductsResponse\",\x90\x02\x02\xaa\xbb\x18\x07\x08\x03\x12\x03\x08\xd8\x04\x82\xd3\xe4\x93\x02\x18\"\x13/v1/products:import:\x01*(\x01\x12\x8a\x01\n\tGetImport\x12&.tradewind.catalog.v1.GetImportRequest\x1a\'.tradewind.catalog.v1.GetImportResponse\",\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/imports/{import_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tradewind/catalog/v1/catalog_service.proto\x12\x14tradewind.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\"tradewind/catalog/v1/product.proto\x1a tradewind/policy/v1/policy.proto\x1a\x1dtradewind/type/v1/money.proto\"\x95\x03\n\x14\x43reateProductRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x03sku\x18\x02 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12N\n\x04name\x18\x03 \x01(\tB@\xbaH=r;\x18\xc8\x01\x32\x36^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$\x12)\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xa0\x1f\x32\n^[^\\x00]*$\x12\x36\n\x08\x63\x61tegory\x18\x05 \x01(\tB$\xbaH!r\x1f\x18@2\x1b^([a-z0-9]+(-[a-z0-9]+)*)?$\x12y\n\x05price\x18\x06 \x01(\x0b\x32\x18.tradewind.type.v1.MoneyBP\xbaHM\xba\x01G\n\x0eprice.positive\x12\x1fprice must be more than nothing\x1a\x14this.minor_units > 0\xc8\x01\x01\"G\n\x15\x43reateProductResponse\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\"\xa1\x06\n\x14UpdateProductRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x03sku\x18\x02 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12Q\n\x04name\x18\x03 \x01(\tBC\xbaH@r>\x18\xc8\x01\x32\x39^([^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?)?$\x12)\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xa0\x1f\x32\n^[^\\x00]*$\x12\x36\n\x08\x63\x61tegory\x18\x05 \x01(\tB$\xbaH!r\x1f\x18@2\x1b^([a-z0-9]+(-[a-z0-9]+)*)?$\x12\'\n\x05price\x18\x06 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\xad\x01\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB|\xbaHy\xba\x01L\n\x15update_mask.not_empty\x12\x1dupdate_mask must name a field\x1a\x14size(this.paths) > 0\xc8\x01\x01\xe2\x01$\x12\x04name\x12\x0b\x64\x65scription\x12\x08\x63\x61tegory\x12\x05price\x12\x15\n\x04\x65tag\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@:\x91\x02\xbaH\x8d\x02\x1ay\n\rname.required\x12\x30name must not be empty when update_mask names it\x1a\x36!(\'name\' in this.update_mask.paths) || this.name != \'\'\x1a\x8f\x01\n\x0eprice.positive\x12\x39price must be more than nothing when update_mask names it\x1a\x42!(\'price\' in this.update_mask.paths) || this.price.minor_units > 0\"G\n\x15UpdateProductResponse\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\"g\n\x14RetireProductRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x03sku\x18\x02 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"G\n\x15RetireProductResponse\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\"F\n\x11GetProductRequest\x12\x31\n\x03sku\x18\x01 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"D\n\x12GetProductResponse\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\"X\n\x17\x42\x61tchGetProductsRequest\x12=\n\x04skus\x18\x01 \x03(\tB/\xbaH,\x92\x01)\x08\x01\x10\x64\x18\x01\"!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"a\n\x18\x42\x61tchGetProductsResponse\x12/\n\x08products\x18\x01 \x03(\x0b\x32\x1d.tradewind.catalog.v1.Product\x12\x14\n\x0cmissing_skus\x18\x02 \x03(\t\"\xd8\x01\n\x13ListProductsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x36\n\x08\x63\x61tegory\x18\x03 \x01(\tB$\xbaH!r\x1f\x18@2\x1b^([a-z0-9]+(-[a-z0-9]+)*)?$\x12\x33\n\rname_contains\x18\x04 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x17\n\x0finclude_retired\x18\x05 \x01(\x08\"`\n\x14ListProductsResponse\x12/\n\x08products\x18\x01 \x03(\x0b\x32\x1d.tradewind.catalog.v1.Product\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x17ListPriceChangesRequest\x12\x31\n\x03sku\x18\x01 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"m\n\x18ListPriceChangesResponse\x12\x38\n\rprice_changes\x18\x01 \x03(\x0b\x32!.tradewind.catalog.v1.PriceChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdb\x01\n\x15ImportProductsRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0bline_number\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xc2\xd7/(\x01\x12\x15\n\x03sku\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x16\n\x04name\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x08\x63\x61tegory\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x16\n\x05price\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1e\n\rcurrency_code\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@\"D\n\x0cRejectedLine\x12\x13\n\x0bline_number\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xa4\x01\n\x0cImportReport\x12\x0f\n\x07\x63reated\x18\x01 \x01(\x03\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x03\x12\x11\n\tunchanged\x18\x03 \x01(\x03\x12\x10\n\x08rejected\x18\x04 \x01(\x03\x12:\n\x0erejected_lines\x18\x05 \x03(\x0b\x32\".tradewind.catalog.v1.RejectedLine\x12\x11\n\tlast_line\x18\x06 \x01(\x03\"L\n\x16ImportProductsResponse\x12\x32\n\x06report\x18\x01 \x01(\x0b\x32\".tradewind.catalog.v1.ImportReport\"/\n\x10GetImportRequest\x12\x1b\n\timport_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"G\n\x11GetImportResponse\x12\x32\n\x06report\x18\x01 \x01(\x0b\x32\".tradewind.catalog.v1.ImportReport2\xce\x0b\n\x0e\x43\x61talogService\x12\x8e\x01\n\rCreateProduct\x12*.tradewind.catalog.v1.CreateProductRequest\x1a+.tradewind.catalog.v1.CreateProductResponse\"$\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/products:\x01*\x12\x94\x01\n\rUpdateProduct\x12*.tradewind.catalog.v1.UpdateProductRequest\x1a+.tradewind.catalog.v1.UpdateProductResponse\"*\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x17\x32\x12/v1/products/{sku}:\x01*\x12\x9b\x01\n\rRetireProduct\x12*.tradewind.catalog.v1.RetireProductRequest\x1a+.tradewind.catalog.v1.RetireProductResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/products/{sku}:retire:\x01*\x12\xa3\x01\n\nGetProduct\x12\'.tradewind.catalog.v1.GetProductRequest\x1a(.tradewind.catalog.v1.GetProductResponse\"B\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/products/{sku}\x12\xb8\x01\n\x10\x42\x61tchGetProducts\x12-.tradewind.catalog.v1.BatchGetProductsRequest\x1a..tradewind.catalog.v1.BatchGetProductsResponse\"E\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/products:batchGet\x12\xa3\x01\n\x0cListProducts\x12).tradewind.catalog.v1.ListProductsRequest\x1a*.tradewind.catalog.v1.ListProductsResponse\"<\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/products\x12\xc3\x01\n\x10ListPriceChanges\x12-.tradewind.catalog.v1.ListPriceChangesRequest\x1a..tradewind.catalog.v1.ListPriceChangesResponse\"P\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\"\x12 /v1/products/{sku}/price-changes\x12\x9b\x01\n\x0eImportProducts\x12+.tradewind.catalog.v1.ImportProductsRequest\x1a,.tradewind.catalog.v1.ImportProductsResponse\",\x90\x02\x02\xaa\xbb\x18\x07\x08\x03\x12\x03\x08\xd8\x04\x82\xd3\xe4\x93\x02\x18\"\x13/v1/products:import:\x01*(\x01\x12\x8a\x01\n\tGetImport\x12&.tradewind.catalog.v1.GetImportRequest\x1a\'.tradewind.catalog.v1.GetImportResponse\",\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/imports/{import_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,9 +42,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['sku']._loaded_options = None
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['sku']._serialized_options = b'\272H!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATEPRODUCTREQUEST'].fields_by_name['name']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_CREATEPRODUCTREQUEST'].fields_by_name['name']._serialized_options = b'\272H=r;\030\310\00126^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$'
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_CREATEPRODUCTREQUEST'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\240\037'
+  _globals['_CREATEPRODUCTREQUEST'].fields_by_name['description']._serialized_options = b'\272H\021r\017\030\240\0372\n^[^\\x00]*$'
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['category']._loaded_options = None
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['category']._serialized_options = b'\272H!r\037\030@2\033^([a-z0-9]+(-[a-z0-9]+)*)?$'
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['price']._loaded_options = None
@@ -54,15 +54,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['sku']._loaded_options = None
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['sku']._serialized_options = b'\272H!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['name']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['name']._serialized_options = b'\272H@r>\030\310\00129^([^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?)?$'
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\240\037'
+  _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['description']._serialized_options = b'\272H\021r\017\030\240\0372\n^[^\\x00]*$'
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['category']._loaded_options = None
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['category']._serialized_options = b'\272H!r\037\030@2\033^([a-z0-9]+(-[a-z0-9]+)*)?$'
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H*\310\001\001\342\001$\022\004name\022\013description\022\010category\022\005price'
+  _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272Hy\272\001L\n\025update_mask.not_empty\022\035update_mask must name a field\032\024size(this.paths) > 0\310\001\001\342\001$\022\004name\022\013description\022\010category\022\005price'
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEPRODUCTREQUEST']._loaded_options = None
+  _globals['_UPDATEPRODUCTREQUEST']._serialized_options = b'\272H\215\002\032y\n\rname.required\0220name must not be empty when update_mask names it\0326!(\'name\' in this.update_mask.paths) || this.name != \'\'\032\217\001\n\016price.positive\0229price must be more than nothing when update_mask names it\032B!(\'price\' in this.update_mask.paths) || this.price.minor_units > 0'
   _globals['_RETIREPRODUCTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RETIREPRODUCTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_RETIREPRODUCTREQUEST'].fields_by_name['sku']._loaded_options = None
@@ -76,9 +78,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPRODUCTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTPRODUCTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
   _globals['_LISTPRODUCTSREQUEST'].fields_by_name['category']._loaded_options = None
-  _globals['_LISTPRODUCTSREQUEST'].fields_by_name['category']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_LISTPRODUCTSREQUEST'].fields_by_name['category']._serialized_options = b'\272H!r\037\030@2\033^([a-z0-9]+(-[a-z0-9]+)*)?$'
   _globals['_LISTPRODUCTSREQUEST'].fields_by_name['name_contains']._loaded_options = None
-  _globals['_LISTPRODUCTSREQUEST'].fields_by_name['name_contains']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_LISTPRODUCTSREQUEST'].fields_by_name['name_contains']._serialized_options = b'\272H\031r\027\030d2\023^[^\\x00-\\x1f\\x7f]*$'
   _globals['_LISTPRICECHANGESREQUEST'].fields_by_name['sku']._loaded_options = None
   _globals['_LISTPRICECHANGESREQUEST'].fields_by_name['sku']._serialized_options = b'\272H!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
   _globals['_LISTPRICECHANGESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -120,45 +122,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATALOGSERVICE'].methods_by_name['GetImport']._loaded_options = None
   _globals['_CATALOGSERVICE'].methods_by_name['GetImport']._serialized_options = b'\220\002\001\252\273\030\006\010\003\022\002\010\001\202\323\344\223\002\031\022\027/v1/imports/{import_id}'
   _globals['_CREATEPRODUCTREQUEST']._serialized_start=263
-  _globals['_CREATEPRODUCTREQUEST']._serialized_end=602
-  _globals['_CREATEPRODUCTRESPONSE']._serialized_start=604
-  _globals['_CREATEPRODUCTRESPONSE']._serialized_end=675
-  _globals['_UPDATEPRODUCTREQUEST']._serialized_start=678
-  _globals['_UPDATEPRODUCTREQUEST']._serialized_end=1052
-  _globals['_UPDATEPRODUCTRESPONSE']._serialized_start=1054
-  _globals['_UPDATEPRODUCTRESPONSE']._serialized_end=1125
-  _globals['_RETIREPRODUCTREQUEST']._serialized_start=1127
-  _globals['_RETIREPRODUCTREQUEST']._serialized_end=1230
-  _globals['_RETIREPRODUCTRESPONSE']._serialized_start=1232
-  _globals['_RETIREPRODUCTRESPONSE']._serialized_end=1303
-  _globals['_GETPRODUCTREQUEST']._serialized_start=1305
-  _globals['_GETPRODUCTREQUEST']._serialized_end=1375
-  _globals['_GETPRODUCTRESPONSE']._serialized_start=1377
-  _globals['_GETPRODUCTRESPONSE']._serialized_end=1445
-  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_start=1447
-  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_end=1535
-  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_start=1537
-  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_end=1634
-  _globals['_LISTPRODUCTSREQUEST']._serialized_start=1637
-  _globals['_LISTPRODUCTSREQUEST']._serialized_end=1803
-  _globals['_LISTPRODUCTSRESPONSE']._serialized_start=1805
-  _globals['_LISTPRODUCTSRESPONSE']._serialized_end=1901
-  _globals['_LISTPRICECHANGESREQUEST']._serialized_start=1904
-  _globals['_LISTPRICECHANGESREQUEST']._serialized_end=2041
-  _globals['_LISTPRICECHANGESRESPONSE']._serialized_start=2043
-  _globals['_LISTPRICECHANGESRESPONSE']._serialized_end=2152
-  _globals['_IMPORTPRODUCTSREQUEST']._serialized_start=2155
-  _globals['_IMPORTPRODUCTSREQUEST']._serialized_end=2374
-  _globals['_REJECTEDLINE']._serialized_start=2376
-  _globals['_REJECTEDLINE']._serialized_end=2444
-  _globals['_IMPORTREPORT']._serialized_start=2447
-  _globals['_IMPORTREPORT']._serialized_end=2611
-  _globals['_IMPORTPRODUCTSRESPONSE']._serialized_start=2613
-  _globals['_IMPORTPRODUCTSRESPONSE']._serialized_end=2689
-  _globals['_GETIMPORTREQUEST']._serialized_start=2691
-  _globals['_GETIMPORTREQUEST']._serialized_end=2738
-  _globals['_GETIMPORTRESPONSE']._serialized_start=2740
-  _globals['_GETIMPORTRESPONSE']._serialized_end=2811
-  _globals['_CATALOGSERVICE']._serialized_start=2814
-  _globals['_CATALOGSERVICE']._serialized_end=4300
+  _globals['_CREATEPRODUCTREQUEST']._serialized_end=668
+  _globals['_CREATEPRODUCTRESPONSE']._serialized_start=670
+  _globals['_CREATEPRODUCTRESPONSE']._serialized_end=741
+  _globals['_UPDATEPRODUCTREQUEST']._serialized_start=744
+  _globals['_UPDATEPRODUCTREQUEST']._serialized_end=1545
+  _globals['_UPDATEPRODUCTRESPONSE']._serialized_start=1547
+  _globals['_UPDATEPRODUCTRESPONSE']._serialized_end=1618
+  _globals['_RETIREPRODUCTREQUEST']._serialized_start=1620
+  _globals['_RETIREPRODUCTREQUEST']._serialized_end=1723
+  _globals['_RETIREPRODUCTRESPONSE']._serialized_start=1725
+  _globals['_RETIREPRODUCTRESPONSE']._serialized_end=1796
+  _globals['_GETPRODUCTREQUEST']._serialized_start=1798
+  _globals['_GETPRODUCTREQUEST']._serialized_end=1868
+  _globals['_GETPRODUCTRESPONSE']._serialized_start=1870
+  _globals['_GETPRODUCTRESPONSE']._serialized_end=1938
+  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_start=1940
+  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_end=2028
+  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_start=2030
+  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_end=2127
+  _globals['_LISTPRODUCTSREQUEST']._serialized_start=2130
+  _globals['_LISTPRODUCTSREQUEST']._serialized_end=2346
+  _globals['_LISTPRODUCTSRESPONSE']._serialized_start=2348
+  _globals['_LISTPRODUCTSRESPONSE']._serialized_end=2444
+  _globals['_LISTPRICECHANGESREQUEST']._serialized_start=2447
+  _globals['_LISTPRICECHANGESREQUEST']._serialized_end=2584
+  _globals['_LISTPRICECHANGESRESPONSE']._serialized_start=2586
+  _globals['_LISTPRICECHANGESRESPONSE']._serialized_end=2695
+  _globals['_IMPORTPRODUCTSREQUEST']._serialized_start=2698
+  _globals['_IMPORTPRODUCTSREQUEST']._serialized_end=2917
+  _globals['_REJECTEDLINE']._serialized_start=2919
+  _globals['_REJECTEDLINE']._serialized_end=2987
+  _globals['_IMPORTREPORT']._serialized_start=2990
+  _globals['_IMPORTREPORT']._serialized_end=3154
+  _globals['_IMPORTPRODUCTSRESPONSE']._serialized_start=3156
+  _globals['_IMPORTPRODUCTSRESPONSE']._serialized_end=3232
+  _globals['_GETIMPORTREQUEST']._serialized_start=3234
+  _globals['_GETIMPORTREQUEST']._serialized_end=3281
+  _globals['_GETIMPORTRESPONSE']._serialized_start=3283
+  _globals['_GETIMPORTRESPONSE']._serialized_end=3354
+  _globals['_CATALOGSERVICE']._serialized_start=3357
+  _globals['_CATALOGSERVICE']._serialized_end=4843
 # @@protoc_insertion_point(module_scope)

@@ -38,9 +38,9 @@ class CreateProductRequest(_message.Message):
     sku: _builtins.str
     """The id to be. Letters become upper case."""
     name: _builtins.str
-    """From 1 to 200 characters."""
+    """From 1 to 200 characters, none of them a control character, no space at either end."""
     description: _builtins.str
-    """At most 4,000 characters. May be empty."""
+    """At most 4,000 characters, none of them NUL. May be empty."""
     category: _builtins.str
     """Lower-case words joined by hyphens, at most 64 characters. May be empty."""
     @_builtins.property
@@ -108,7 +108,7 @@ class UpdateProductRequest(_message.Message):
     sku: _builtins.str
     """Which product."""
     name: _builtins.str
-    """The new name. Read only when `update_mask` names it; then at least 1 character."""
+    """The new name, within the limits of a new product's. Read only when `update_mask` names it."""
     description: _builtins.str
     """The new description. Read only when `update_mask` names it."""
     category: _builtins.str
@@ -121,7 +121,7 @@ class UpdateProductRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change."""
+        """The fields to change, at least one."""
 
     def __init__(
         self,
@@ -335,7 +335,7 @@ class ListProductsRequest(_message.Message):
     category: _builtins.str
     """Only this category. Empty means all."""
     name_contains: _builtins.str
-    """Only products whose name contains this, whatever the case. Empty means all."""
+    """Only products whose name contains this, whatever the case. At most 100 characters. Empty means all."""
     include_retired: _builtins.bool
     """Retired products too."""
     def __init__(
@@ -463,7 +463,7 @@ class ImportProductsRequest(_message.Message):
     name: _builtins.str
     """The product's name."""
     category: _builtins.str
-    """The product's category. May be empty."""
+    """The product's category. Empty leaves it as it is."""
     price: _builtins.str
     """The price in major units as it stands in the file, for example `2.55`."""
     currency_code: _builtins.str
@@ -499,7 +499,7 @@ class RejectedLine(_message.Message):
     line_number: _builtins.int
     """Its number in its file."""
     reason: _builtins.str
-    """Why, in UPPER_SNAKE: `SKU_INVALID`, `NAME_MISSING`, `NAME_TOO_LONG`, `CATEGORY_INVALID`, `PRICE_INVALID`,
+    """Why, in UPPER_SNAKE: `SKU_INVALID`, `NAME_MISSING`, `NAME_INVALID`, `CATEGORY_INVALID`, `PRICE_INVALID`,
     `PRICE_NOT_POSITIVE`, `CURRENCY_INVALID`.
     """
     message: _builtins.str

@@ -139,7 +139,8 @@ class CatalogServiceServicer:
         """Imports a catalogue line by line. The good lines are stored in batches as they arrive, the others reported with
         their reasons; a line that says what is already stored changes nothing. A broken stream is resumed by sending the
         same `request_id` again from the line after `GetImport`'s `last_line`; lines already stored are passed over.
-        Errors: INVALID_ARGUMENT `REQUEST_ID_CHANGED` when the id changes within a stream, `LINES_OUT_OF_ORDER`.
+        A product that was retired is on sale again once a line names it. Errors: INVALID_ARGUMENT `REQUEST_ID_CHANGED` when
+        the id changes within a stream, `LINES_OUT_OF_ORDER`, `STREAM_EMPTY`; the batches before the fault stay stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

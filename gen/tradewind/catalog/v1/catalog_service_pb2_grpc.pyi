@@ -34,7 +34,8 @@ class CatalogServiceStub:
     """Imports a catalogue line by line. The good lines are stored in batches as they arrive, the others reported with
     their reasons; a line that says what is already stored changes nothing. A broken stream is resumed by sending the
     same `request_id` again from the line after `GetImport`'s `last_line`; lines already stored are passed over.
-    Errors: INVALID_ARGUMENT `REQUEST_ID_CHANGED` when the id changes within a stream, `LINES_OUT_OF_ORDER`.
+    A product that was retired is on sale again once a line names it. Errors: INVALID_ARGUMENT `REQUEST_ID_CHANGED` when
+    the id changes within a stream, `LINES_OUT_OF_ORDER`, `STREAM_EMPTY`; the batches before the fault stay stored.
     """
     GetImport: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetImportRequest, _catalog_service_pb2.GetImportResponse]
     """How far an import has come. Errors: NOT_FOUND `IMPORT_NOT_FOUND`."""
@@ -107,7 +108,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Imports a catalogue line by line. The good lines are stored in batches as they arrive, the others reported with
         their reasons; a line that says what is already stored changes nothing. A broken stream is resumed by sending the
         same `request_id` again from the line after `GetImport`'s `last_line`; lines already stored are passed over.
-        Errors: INVALID_ARGUMENT `REQUEST_ID_CHANGED` when the id changes within a stream, `LINES_OUT_OF_ORDER`.
+        A product that was retired is on sale again once a line names it. Errors: INVALID_ARGUMENT `REQUEST_ID_CHANGED` when
+        the id changes within a stream, `LINES_OUT_OF_ORDER`, `STREAM_EMPTY`; the batches before the fault stay stored.
         """
 
     @_abc_1.abstractmethod
