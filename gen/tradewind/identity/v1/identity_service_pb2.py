@@ -30,7 +30,7 @@ from tradewind.identity.v1 import user_pb2 as tradewind_dot_identity_dot_v1_dot_
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,tradewind/identity/v1/identity_service.proto\x12\x15tradewind.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a tradewind/identity/v1/user.proto\x1a tradewind/policy/v1/policy.proto\"\x8c\x01\n\x0fRegisterRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01\x12\x1f\n\x08password\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x0c\x18\x80\x01\x12\x1f\n\x0c\x64isplay_name\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"C\n\x10RegisterResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"h\n\x0cLoginRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xfe\x01\x12\x1f\n\x08password\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x01\"A\n\rLoginResponse\x12\x30\n\x06tokens\x18\x01 \x01(\x0b\x32 .tradewind.identity.v1.TokenPair\"T\n\x0eRefreshRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12$\n\rrefresh_token\x18\x02 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x02\"C\n\x0fRefreshResponse\x12\x30\n\x06tokens\x18\x01 \x01(\x0b\x32 .tradewind.identity.v1.TokenPair\"S\n\rLogoutRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12$\n\rrefresh_token\x18\x02 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x02\"\x10\n\x0eLogoutResponse\"\x13\n\x11GetProfileRequest\"E\n\x12GetProfileResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"\xb4\x01\n\x14UpdateProfileRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18P\x12H\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x17\xbaH\x14\xc8\x01\x01\xe2\x01\x0e\x12\x0c\x64isplay_name\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"H\n\x15UpdateProfileResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"\x8d\x01\n\x0fSetRolesRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x41\n\x05roles\x18\x03 \x03(\x0e\x32\x1b.tradewind.identity.v1.RoleB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x08\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\"C\n\x10SetRolesResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"7\n\x17RotateSigningKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Y\n\x18RotateSigningKeyResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12-\n\tactive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x8f\n\n\x0fIdentityService\x12\x9a\x01\n\x08Register\x12&.tradewind.identity.v1.RegisterRequest\x1a\'.tradewind.identity.v1.RegisterResponse\"=\x90\x02\x02\xaa\xbb\x18\"\x08\x01\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x0e\"\t/v1/users:\x01*\x12\x94\x01\n\x05Login\x12#.tradewind.identity.v1.LoginRequest\x1a$.tradewind.identity.v1.LoginResponse\"@\x90\x02\x02\xaa\xbb\x18\"\x08\x01\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/sessions:\x01*\x12\xa1\x01\n\x07Refresh\x12%.tradewind.identity.v1.RefreshRequest\x1a&.tradewind.identity.v1.RefreshResponse\"G\x90\x02\x02\xaa\xbb\x18!\x08\x01\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x19\"\x14/v1/sessions:refresh:\x01*\x12\x9d\x01\n\x06Logout\x12$.tradewind.identity.v1.LogoutRequest\x1a%.tradewind.identity.v1.LogoutResponse\"F\x90\x02\x02\xaa\xbb\x18!\x08\x01\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x18\"\x13/v1/sessions:logout:\x01*\x12\x9e\x01\n\nGetProfile\x12(.tradewind.identity.v1.GetProfileRequest\x1a).tradewind.identity.v1.GetProfileResponse\";\x90\x02\x01\xaa\xbb\x18!\x08\x02\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/profile\x12\xaa\x01\n\rUpdateProfile\x12+.tradewind.identity.v1.UpdateProfileRequest\x1a,.tradewind.identity.v1.UpdateProfileResponse\">\x90\x02\x02\xaa\xbb\x18!\x08\x02\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x10\x32\x0b/v1/profile:\x01*\x12\x8e\x01\n\x08SetRoles\x12&.tradewind.identity.v1.SetRolesRequest\x1a\'.tradewind.identity.v1.SetRolesResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\x1a\x19/v1/users/{user_id}/roles:\x01*\x12\xa4\x01\n\x10RotateSigningKey\x12..tradewind.identity.v1.RotateSigningKeyRequest\x1a/.tradewind.identity.v1.RotateSigningKeyResponse\"/\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/signing-keys:rotate:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,tradewind/identity/v1/identity_service.proto\x12\x15tradewind.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a tradewind/identity/v1/user.proto\x1a tradewind/policy/v1/policy.proto\"\xc2\x01\n\x0fRegisterRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01\x12\x1f\n\x08password\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x0c\x18\x80\x01\x12U\n\x0c\x64isplay_name\x18\x04 \x01(\tB?\xbaH<r:\x18P26^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$\"C\n\x10RegisterResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"h\n\x0cLoginRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01\x12\x1f\n\x08password\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x01\"A\n\rLoginResponse\x12\x30\n\x06tokens\x18\x01 \x01(\x0b\x32 .tradewind.identity.v1.TokenPair\"T\n\x0eRefreshRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12$\n\rrefresh_token\x18\x02 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x02\"C\n\x0fRefreshResponse\x12\x30\n\x06tokens\x18\x01 \x01(\x0b\x32 .tradewind.identity.v1.TokenPair\"S\n\rLogoutRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12$\n\rrefresh_token\x18\x02 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x02\"\x10\n\x0eLogoutResponse\"\x13\n\x11GetProfileRequest\"E\n\x12GetProfileResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"\xe2\x03\n\x14UpdateProfileRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12X\n\x0c\x64isplay_name\x18\x02 \x01(\tBB\xbaH?r=\x18P29^([^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?)?$\x12\x97\x01\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskBf\xbaHc\xba\x01L\n\x15update_mask.not_empty\x12\x1dupdate_mask must name a field\x1a\x14size(this.paths) > 0\xc8\x01\x01\xe2\x01\x0e\x12\x0c\x64isplay_name\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@:\xa0\x01\xbaH\x9c\x01\x1a\x99\x01\n\x15\x64isplay_name.required\x12\x38\x64isplay_name must not be empty when update_mask names it\x1a\x46!(\'display_name\' in this.update_mask.paths) || this.display_name != \'\'\"H\n\x15UpdateProfileResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"\x8d\x01\n\x0fSetRolesRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x41\n\x05roles\x18\x03 \x03(\x0e\x32\x1b.tradewind.identity.v1.RoleB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x08\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\"C\n\x10SetRolesResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"7\n\x17RotateSigningKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Y\n\x18RotateSigningKeyResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12-\n\tactive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x8f\n\n\x0fIdentityService\x12\x9a\x01\n\x08Register\x12&.tradewind.identity.v1.RegisterRequest\x1a\'.tradewind.identity.v1.RegisterResponse\"=\x90\x02\x02\xaa\xbb\x18\"\x08\x01\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x0e\"\t/v1/users:\x01*\x12\x94\x01\n\x05Login\x12#.tradewind.identity.v1.LoginRequest\x1a$.tradewind.identity.v1.LoginResponse\"@\x90\x02\x02\xaa\xbb\x18\"\x08\x01\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/sessions:\x01*\x12\xa1\x01\n\x07Refresh\x12%.tradewind.identity.v1.RefreshRequest\x1a&.tradewind.identity.v1.RefreshResponse\"G\x90\x02\x02\xaa\xbb\x18!\x08\x01\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x19\"\x14/v1/sessions:refresh:\x01*\x12\x9d\x01\n\x06Logout\x12$.tradewind.identity.v1.LogoutRequest\x1a%.tradewind.identity.v1.LogoutResponse\"F\x90\x02\x02\xaa\xbb\x18!\x08\x01\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x18\"\x13/v1/sessions:logout:\x01*\x12\x9e\x01\n\nGetProfile\x12(.tradewind.identity.v1.GetProfileRequest\x1a).tradewind.identity.v1.GetProfileResponse\";\x90\x02\x01\xaa\xbb\x18!\x08\x02\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/profile\x12\xaa\x01\n\rUpdateProfile\x12+.tradewind.identity.v1.UpdateProfileRequest\x1a,.tradewind.identity.v1.UpdateProfileResponse\">\x90\x02\x02\xaa\xbb\x18!\x08\x02\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x10\x32\x0b/v1/profile:\x01*\x12\x8e\x01\n\x08SetRoles\x12&.tradewind.identity.v1.SetRolesRequest\x1a\'.tradewind.identity.v1.SetRolesResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\x1a\x19/v1/users/{user_id}/roles:\x01*\x12\xa4\x01\n\x10RotateSigningKey\x12..tradewind.identity.v1.RotateSigningKeyRequest\x1a/.tradewind.identity.v1.RotateSigningKeyResponse\"/\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/signing-keys:rotate:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,11 +44,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_REGISTERREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\007r\005\020\014\030\200\001'
   _globals['_REGISTERREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\006r\004\020\001\030P'
+  _globals['_REGISTERREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H<r:\030P26^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$'
   _globals['_LOGINREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_LOGINREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_LOGINREQUEST'].fields_by_name['email']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\020\003\030\376\001'
+  _globals['_LOGINREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\376\001`\001'
   _globals['_LOGINREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_LOGINREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200\001'
   _globals['_REFRESHREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -62,11 +62,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\004r\002\030P'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H?r=\030P29^([^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?)?$'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\024\310\001\001\342\001\016\022\014display_name'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272Hc\272\001L\n\025update_mask.not_empty\022\035update_mask must name a field\032\024size(this.paths) > 0\310\001\001\342\001\016\022\014display_name'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEPROFILEREQUEST']._loaded_options = None
+  _globals['_UPDATEPROFILEREQUEST']._serialized_options = b'\272H\234\001\032\231\001\n\025display_name.required\0228display_name must not be empty when update_mask names it\032F!(\'display_name\' in this.update_mask.paths) || this.display_name != \'\''
   _globals['_SETROLESREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETROLESREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_SETROLESREQUEST'].fields_by_name['user_id']._loaded_options = None
@@ -92,37 +94,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTITYSERVICE'].methods_by_name['RotateSigningKey']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['RotateSigningKey']._serialized_options = b'\220\002\002\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\034\"\027/v1/signing-keys:rotate:\001*'
   _globals['_REGISTERREQUEST']._serialized_start=266
-  _globals['_REGISTERREQUEST']._serialized_end=406
-  _globals['_REGISTERRESPONSE']._serialized_start=408
-  _globals['_REGISTERRESPONSE']._serialized_end=475
-  _globals['_LOGINREQUEST']._serialized_start=477
-  _globals['_LOGINREQUEST']._serialized_end=581
-  _globals['_LOGINRESPONSE']._serialized_start=583
-  _globals['_LOGINRESPONSE']._serialized_end=648
-  _globals['_REFRESHREQUEST']._serialized_start=650
-  _globals['_REFRESHREQUEST']._serialized_end=734
-  _globals['_REFRESHRESPONSE']._serialized_start=736
-  _globals['_REFRESHRESPONSE']._serialized_end=803
-  _globals['_LOGOUTREQUEST']._serialized_start=805
-  _globals['_LOGOUTREQUEST']._serialized_end=888
-  _globals['_LOGOUTRESPONSE']._serialized_start=890
-  _globals['_LOGOUTRESPONSE']._serialized_end=906
-  _globals['_GETPROFILEREQUEST']._serialized_start=908
-  _globals['_GETPROFILEREQUEST']._serialized_end=927
-  _globals['_GETPROFILERESPONSE']._serialized_start=929
-  _globals['_GETPROFILERESPONSE']._serialized_end=998
-  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1001
-  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1181
-  _globals['_UPDATEPROFILERESPONSE']._serialized_start=1183
-  _globals['_UPDATEPROFILERESPONSE']._serialized_end=1255
-  _globals['_SETROLESREQUEST']._serialized_start=1258
-  _globals['_SETROLESREQUEST']._serialized_end=1399
-  _globals['_SETROLESRESPONSE']._serialized_start=1401
-  _globals['_SETROLESRESPONSE']._serialized_end=1468
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=1470
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=1525
-  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_start=1527
-  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_end=1616
-  _globals['_IDENTITYSERVICE']._serialized_start=1619
-  _globals['_IDENTITYSERVICE']._serialized_end=2914
+  _globals['_REGISTERREQUEST']._serialized_end=460
+  _globals['_REGISTERRESPONSE']._serialized_start=462
+  _globals['_REGISTERRESPONSE']._serialized_end=529
+  _globals['_LOGINREQUEST']._serialized_start=531
+  _globals['_LOGINREQUEST']._serialized_end=635
+  _globals['_LOGINRESPONSE']._serialized_start=637
+  _globals['_LOGINRESPONSE']._serialized_end=702
+  _globals['_REFRESHREQUEST']._serialized_start=704
+  _globals['_REFRESHREQUEST']._serialized_end=788
+  _globals['_REFRESHRESPONSE']._serialized_start=790
+  _globals['_REFRESHRESPONSE']._serialized_end=857
+  _globals['_LOGOUTREQUEST']._serialized_start=859
+  _globals['_LOGOUTREQUEST']._serialized_end=942
+  _globals['_LOGOUTRESPONSE']._serialized_start=944
+  _globals['_LOGOUTRESPONSE']._serialized_end=960
+  _globals['_GETPROFILEREQUEST']._serialized_start=962
+  _globals['_GETPROFILEREQUEST']._serialized_end=981
+  _globals['_GETPROFILERESPONSE']._serialized_start=983
+  _globals['_GETPROFILERESPONSE']._serialized_end=1052
+  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1055
+  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1537
+  _globals['_UPDATEPROFILERESPONSE']._serialized_start=1539
+  _globals['_UPDATEPROFILERESPONSE']._serialized_end=1611
+  _globals['_SETROLESREQUEST']._serialized_start=1614
+  _globals['_SETROLESREQUEST']._serialized_end=1755
+  _globals['_SETROLESRESPONSE']._serialized_start=1757
+  _globals['_SETROLESRESPONSE']._serialized_end=1824
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=1826
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=1881
+  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_start=1883
+  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_end=1972
+  _globals['_IDENTITYSERVICE']._serialized_start=1975
+  _globals['_IDENTITYSERVICE']._serialized_end=3270
 # @@protoc_insertion_point(module_scope)

@@ -38,7 +38,7 @@ class RegisterRequest(_message.Message):
     password: _builtins.str
     """From 12 to 128 characters. Any characters; a password known to be common is refused."""
     display_name: _builtins.str
-    """How to call the user. From 1 to 80 characters."""
+    """How to call the user. From 1 to 80 characters, none of them a control character, no space at either end."""
     def __init__(
         self,
         *,
@@ -89,7 +89,7 @@ class LoginRequest(_message.Message):
     EMAIL_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again, for as long as the session has not moved on."""
+    """Repeats of the same id and content get the first answer again: the session's first tokens, used up or not."""
     email: _builtins.str
     """The address the user registered with. Case does not matter."""
     password: _builtins.str
@@ -144,7 +144,7 @@ class RefreshRequest(_message.Message):
     request_id: _builtins.str
     """Repeats of the same id and content get the first answer again: a lost reply is not taken for theft."""
     refresh_token: _builtins.str
-    """The session's current refresh token."""
+    """The session's newest refresh token."""
     def __init__(
         self,
         *,
@@ -280,12 +280,12 @@ class UpdateProfileRequest(_message.Message):
     request_id: _builtins.str
     """Repeats of the same id and content get the first answer again."""
     display_name: _builtins.str
-    """The new display name, from 1 to 80 characters. Read only when `update_mask` names it."""
+    """The new display name, within the limits of a new account's. Read only when `update_mask` names it."""
     etag: _builtins.str
     """The etag the change is based on. Empty means "whatever it is now"."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change: `display_name` is the only one there is so far."""
+        """The fields to change, at least one: `display_name` is the only one there is so far."""
 
     def __init__(
         self,

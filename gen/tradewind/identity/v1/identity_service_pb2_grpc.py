@@ -90,7 +90,8 @@ class IdentityServiceServicer:
 
     def Login(self, request, context):
         """Opens a session. Takes the same time for an unknown address as for a wrong password. Errors: UNAUTHENTICATED
-        `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after repeated failures.
+        `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after repeated failures (whether or
+        not the address has an account).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,7 +135,8 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateSigningKey(self, request, context):
-        """Makes a new signing key. Tokens of the old one stay valid until they expire: both are published meanwhile.
+        """Makes a new signing key. Tokens of the old one stay valid until they expire: both are published meanwhile. Errors:
+        FAILED_PRECONDITION `ROTATION_PENDING` while the newest key does not sign yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -20,7 +20,8 @@ class IdentityServiceStub:
     """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT `PASSWORD_TOO_COMMON`."""
     Login: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.LoginRequest, _identity_service_pb2.LoginResponse]
     """Opens a session. Takes the same time for an unknown address as for a wrong password. Errors: UNAUTHENTICATED
-    `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after repeated failures.
+    `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after repeated failures (whether or
+    not the address has an account).
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RefreshRequest, _identity_service_pb2.RefreshResponse]
     """Exchanges a refresh token for a new pair. Using one twice ends the whole session, since one of the two users stole
@@ -37,7 +38,9 @@ class IdentityServiceStub:
     FAILED_PRECONDITION `LAST_STAFF` when nobody would be left to run the shop.
     """
     RotateSigningKey: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RotateSigningKeyRequest, _identity_service_pb2.RotateSigningKeyResponse]
-    """Makes a new signing key. Tokens of the old one stay valid until they expire: both are published meanwhile."""
+    """Makes a new signing key. Tokens of the old one stay valid until they expire: both are published meanwhile. Errors:
+    FAILED_PRECONDITION `ROTATION_PENDING` while the newest key does not sign yet.
+    """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Users, sessions and the keys that sign access tokens."""
@@ -57,7 +60,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_identity_service_pb2.LoginRequest, _abc.Awaitable[_identity_service_pb2.LoginResponse]],
     ) -> _abc.Awaitable[_identity_service_pb2.LoginResponse]:
         """Opens a session. Takes the same time for an unknown address as for a wrong password. Errors: UNAUTHENTICATED
-        `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after repeated failures.
+        `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after repeated failures (whether or
+        not the address has an account).
         """
 
     @_abc_1.abstractmethod
@@ -110,6 +114,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.RotateSigningKeyRequest,
         context: _aio.ServicerContext[_identity_service_pb2.RotateSigningKeyRequest, _abc.Awaitable[_identity_service_pb2.RotateSigningKeyResponse]],
     ) -> _abc.Awaitable[_identity_service_pb2.RotateSigningKeyResponse]:
-        """Makes a new signing key. Tokens of the old one stay valid until they expire: both are published meanwhile."""
+        """Makes a new signing key. Tokens of the old one stay valid until they expire: both are published meanwhile. Errors:
+        FAILED_PRECONDITION `ROTATION_PENDING` while the newest key does not sign yet.
+        """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _aio.Server) -> None: ...
