@@ -1,0 +1,110 @@
+"""Installs requirements.lock into .venv, for `taskw`. Standard library only: it runs before anything is installed."""
+
+import fcntl
+import importlib.util
+import re
+import subprocess
+import sys
+import venv
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCK = ROOT / "requirements.lock"
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin/python"
+LOG = VENV / "install.log"
+STAMP = VENV / "installed"
+
+PIP_INSTALL = (
+    *(str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"),
+    *("--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement", str(LOCK)),
+)
+COLLECTING = re.compile(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)")
+FETCHING = re.compile(r" +(?:Downloading|Using cached) .* \((.+)\)")
+LOCKED = re.compile(r"^\S+==(?!.*; sys_platform == 'win32')", re.MULTILINE)
+
+
+def main() -> None:
+    """Install once, whoever comes first; a second terminal waits and then finds it done."""
+    check_python()
+    turns = ROOT / ".cache/install.lock"
+    turns.parent.mkdir(exist_ok=True)
+    with turns.open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # the kernel releases it, however this process ends
+        if read_stamp() != stamp():
+            install()
+
+
+def check_python() -> None:
+    """Stop with advice where the distribution has split venv from Python, as Debian does."""
+    if importlib.util.find_spec("ensurepip") is None:
+        sys.exit(
+            f"taskw: {sys.executable} cannot make virtual environments.\n"
+            "taskw: on Debian and Ubuntu, install python3-venv; or name another Python: TRADEWIND_PYTHON=/path/to/python3"
+        )
+
+
+def stamp() -> str:
+    """What `taskw` compares: the checkout's place, since scripts in .venv have it inside, then the lock."""
+    return f"{ROOT}\n{LOCK.read_text(encoding='utf-8')}"
+
+
+def read_stamp() -> str:
+    """The stamp of the last installation that went through; empty when there is none to build on."""
+    return STAMP.read_text(encoding="utf-8") if PYTHON.exists() and STAMP.exists() else ""
+
+
+def install() -> None:
+    """Bring .venv to the lock; start afresh if an earlier attempt was cut short or the checkout has moved."""
+    afresh = not read_stamp().startswith(f"{ROOT}\n")
+    STAMP.unlink(missing_ok=True)
+    if afresh:
+        say(f"Making .venv with Python {sys.version.split()[0]}")
+        venv.create(VENV, clear=True, with_pip=True, symlinks=True, prompt="tradewind")
+    install_packages()
+    make_importable()
+    STAMP.write_text(stamp(), encoding="utf-8")
+
+
+def install_packages() -> None:
+    """Run pip, telling how far it is; all that it says goes to .venv/install.log."""
+    with subprocess.Popen(PIP_INSTALL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+        assert pip.stdout is not None
+        show_progress(pip.stdout)
+    if pip.returncode != 0:
+        last_lines = LOG.read_text(encoding="utf-8").splitlines()[-15:]
+        sys.exit("\n".join(["", *last_lines, f"taskw: pip failed (exit code {pip.returncode}); see {LOG}"]))
+    say("Installed.\n")
+
+
+def show_progress(lines: Iterable[str]) -> None:
+    """Keep every line in the log, and show the package that is being fetched."""
+    total = len(LOCKED.findall(LOCK.read_text(encoding="utf-8")))
+    done, package = 0, ""
+    with LOG.open("w", encoding="utf-8") as log:
+        for line in lines:
+            log.write(line)
+            if match := COLLECTING.match(line):
+                done, package = done + 1, match[1]
+            elif match := FETCHING.match(line):
+                say(f"Fetching packages {done}/{total}: {package} ({match[1]})")
+            elif line.startswith("Installing collected packages"):
+                say(f"Unpacking {done} packages")
+
+
+def say(text: str) -> None:
+    """Write over the last line on a terminal; anywhere else, write one line after another."""
+    sys.stderr.write(f"\r\x1b[K{text}" if sys.stderr.isatty() else f"{text.rstrip()}\n")
+    sys.stderr.flush()
+
+
+def make_importable() -> None:
+    """Put the checkout and gen/ on the path of the new Python, whatever the working directory."""
+    ask = [str(PYTHON), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = Path(subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip())
+    (packages / "tradewind.pth").write_text(f"{ROOT}\n{ROOT / 'gen'}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
