@@ -1,0 +1,1 @@
+"""Sagas: work across services that either ends or is undone, whatever process dies at whatever instant."""

@@ -1,0 +1,56 @@
+"""A saga's state as the JSON that its row holds."""
+
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from chassis.saga.history import Happening, What
+from chassis.saga.machine import Direction, Failure, State, Status
+
+Json: TypeAlias = dict[str, Any]
+
+
+def to_json(state: State) -> Json:
+    """The state without its seed, which is the saga's id."""
+    return {
+        "status": state.status.value,
+        "direction": state.direction.value,
+        "position": state.position,
+        "failures": state.failures,
+        "in_doubt": state.in_doubt,
+        "round": state.round,
+        "wake_at": state.wake_at and state.wake_at.isoformat(),
+        "failure": state.failure and [state.failure.step, state.failure.reason, state.failure.detail],
+        "history": [_happening_to_json(happening) for happening in state.history],
+    }
+
+
+def from_json(saga_id: str, json: Json) -> State:
+    """The state as it was written."""
+    return State(
+        seed=saga_id,
+        status=Status(json["status"]),
+        direction=Direction(json["direction"]),
+        position=json["position"],
+        failures=json["failures"],
+        in_doubt=json["in_doubt"],
+        round=json["round"],
+        wake_at=json["wake_at"] and datetime.fromisoformat(json["wake_at"]),
+        failure=json["failure"] and Failure(*json["failure"]),
+        history=tuple(_happening_from_json(entry) for entry in json["history"]),
+    )
+
+
+def _happening_to_json(happening: Happening) -> Json:
+    written = {
+        "step": happening.step,
+        "reason": happening.reason,
+        "detail": happening.detail,
+        "who": happening.who,
+    }
+    entry: Json = {"at": happening.at.isoformat(), "what": happening.what.value}
+    entry |= {name: text for name, text in written.items() if text}
+    return entry | ({"times": happening.times} if happening.times > 1 else {})
+
+
+def _happening_from_json(entry: Json) -> Happening:
+    return Happening(**(entry | {"at": datetime.fromisoformat(entry["at"]), "what": What(entry["what"])}))

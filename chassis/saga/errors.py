@@ -1,0 +1,33 @@
+"""Why a saga does not do what it is told."""
+
+from chassis import errors
+
+
+class CancelTooLate(errors.FailedPrecondition):
+    """The saga has reached its point of no return, or has ended."""
+
+    reason = "CANCEL_TOO_LATE"
+
+
+class AlreadyCompensating(errors.FailedPrecondition):
+    """What was done is being undone already."""
+
+    reason = "SAGA_ALREADY_COMPENSATING"
+
+
+class AlreadyFinished(errors.FailedPrecondition):
+    """The saga has ended; nothing is left to retry or to force."""
+
+    reason = "SAGA_ALREADY_FINISHED"
+
+
+class ForceNotPossible(errors.FailedPrecondition):
+    """The outcome asked for cannot be reached from where the saga stands."""
+
+    reason = "SAGA_FORCE_NOT_POSSIBLE"
+
+
+class SagaNotFound(errors.NotFound):
+    """No saga has this id."""
+
+    reason = "SAGA_NOT_FOUND"
