@@ -1,0 +1,231 @@
+"""What a service may rely on when it talks to its database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chassis import deadline
+from chassis.database import (
+    CheckViolation,
+    Database,
+    DatabaseUnavailable,
+    StatementTimeout,
+    Transaction,
+    TransactionConflict,
+    UniqueViolation,
+    in_transaction,
+)
+from tests.conftest import NewDatabase
+from tools.stack.addresses import free_port
+from tools.stack.postgres import Postgres
+
+ADD = "INSERT INTO account (name, balance) VALUES (%(name)s, %(balance)s)"
+COUNT = "SELECT count(*) AS accounts FROM account"
+
+
+@pytest.fixture
+async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
+    """A database with one table of its own."""
+    database = Database(new_database("chassis"))
+    await database.open()
+    async with database.transaction() as tx:
+        await tx.execute("CREATE TABLE account (name text PRIMARY KEY, balance int CONSTRAINT covered CHECK (balance >= 0))")
+    yield database
+    await database.close()
+
+
+async def accounts(database: Database) -> int:
+    async with database.read() as reader:
+        count: int = (await reader.one(COUNT))["accounts"]
+    return count
+
+
+async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
+    """Effect and closing statements are undone together."""
+    with pytest.raises(ValueError, match="no"):
+        async with database.transaction() as tx:
+            await tx.execute(ADD, name="ada", balance=1)
+            tx.closing(ADD, name="bob", balance=1)
+            raise ValueError("no")
+    assert await accounts(database) == 0
+
+
+async def test_the_opening_statement_runs_inside_the_transaction(database: Database) -> None:
+    """Its rows are at hand, and it is undone with the rest."""
+    with pytest.raises(ValueError, match="no"):
+        async with database.transaction(ADD + " RETURNING name", name="it's", balance=1) as tx:
+            assert tx.opened == [{"name": "it's"}]
+            raise ValueError("no")
+    assert await accounts(database) == 0
+
+
+async def test_a_closing_statement_is_committed_with_the_rest(database: Database) -> None:
+    """It takes effect, in the order it was given in, and may carry any text."""
+    async with database.transaction() as tx:
+        tx.closing(ADD, name="'; DROP TABLE account; --", balance=1)
+        tx.closing("UPDATE account SET balance = balance + %(more)s", more=41)
+    async with database.read() as reader:
+        assert await reader.all("SELECT * FROM account") == [{"name": "'; DROP TABLE account; --", "balance": 42}]
+
+
+async def test_a_closing_statement_that_fails_undoes_the_transaction(database: Database) -> None:
+    """The block ended well, the transaction did not."""
+    with pytest.raises(CheckViolation):
+        async with database.transaction() as tx:
+            await tx.execute(ADD, name="ada", balance=1)
+            tx.closing(ADD, name="bob", balance=-1)
+    assert await accounts(database) == 0
+
+
+async def test_a_swallowed_failure_is_not_taken_for_a_commit(database: Database) -> None:
+    """PostgreSQL would roll back and report success."""
+    with pytest.raises(RuntimeError, match="swallowed"):
+        async with database.transaction() as tx:
+            await tx.execute(ADD, name="ada", balance=1)
+            with pytest.raises(UniqueViolation):
+                await tx.execute(ADD, name="ada", balance=1)
+
+
+async def test_a_violated_rule_is_told_by_its_name(database: Database) -> None:
+    """Stores can translate it without knowing the driver."""
+    async with database.transaction() as tx:
+        await tx.execute(ADD, name="ada", balance=1)
+    with pytest.raises(UniqueViolation) as twice:
+        async with database.transaction() as tx:
+            await tx.execute(ADD, name="ada", balance=1)
+    with pytest.raises(CheckViolation) as overdrawn:
+        async with database.transaction() as tx:
+            await tx.execute(ADD, name="bob", balance=-1)
+    assert (twice.value.constraint, overdrawn.value.constraint) == ("account_pkey", "covered")
+
+
+async def test_a_statement_ends_with_the_deadline_of_its_call(database: Database) -> None:
+    """The server stops working for a caller who has gone, and the connection is fit for the next one."""
+    with pytest.raises(StatementTimeout):
+        async with deadline.bound(60):
+            async with database.transaction() as tx:
+                await tx.execute("SET LOCAL statement_timeout = 20")
+                await tx.execute("SELECT pg_sleep(60)")
+    async with deadline.bound(1.0), database.transaction() as tx:
+        limit = await tx.one("SELECT current_setting('statement_timeout')::interval < '1s' AS shrunk")
+    assert limit == {"shrunk": True}
+
+
+async def test_a_cancelled_task_gives_its_connection_back_clean(database: Database) -> None:
+    """Neither the connection nor a lock of its transaction is lost."""
+    locked = asyncio.Event()
+
+    async def hold() -> None:
+        async with database.transaction() as tx:
+            await tx.execute("LOCK TABLE account")
+            locked.set()
+            await tx.execute("SELECT pg_sleep(60)")
+
+    task = asyncio.create_task(hold())
+    await locked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await accounts(database) == 0
+
+
+async def test_callbacks_run_after_the_commit_and_only_then(database: Database) -> None:
+    """What must not happen for an effect that never was waits until it is."""
+    seen: list[str] = []
+    with pytest.raises(ValueError, match="no"):
+        async with database.transaction() as tx:
+            tx.on_commit(lambda: seen.append("undone"))
+            raise ValueError("no")
+    async with database.transaction() as tx:
+        tx.on_commit(lambda: seen.append("done"))
+        assert seen == []
+    assert seen == ["done"]
+
+
+async def test_an_open_transaction_is_known_to_its_task(database: Database) -> None:
+    """The channel asks, and refuses to call a peer."""
+    assert not in_transaction()
+    async with database.transaction():
+        assert in_transaction()
+        with pytest.raises(RuntimeError, match="already"):
+            async with database.transaction():
+                pass
+    assert not in_transaction()
+
+
+async def test_a_conflict_is_retried_from_the_start(database: Database) -> None:
+    """Two transactions that deadlock both end well."""
+    async with database.transaction() as tx:
+        await tx.execute(ADD, name="ada", balance=10)
+        await tx.execute(ADD, name="bob", balance=10)
+    both = asyncio.Barrier(2)
+    runs = 0
+
+    def transfer(payer: str, payee: str) -> asyncio.Future[None]:
+        met = False
+
+        async def effect(tx: Transaction) -> None:
+            nonlocal met, runs
+            runs += 1
+            await tx.execute("UPDATE account SET balance = balance - 1 WHERE name = %(name)s", name=payer)
+            if not met:
+                met = True
+                await both.wait()
+            await tx.execute("UPDATE account SET balance = balance + 1 WHERE name = %(name)s", name=payee)
+
+        return asyncio.ensure_future(database.retrying(effect))
+
+    await asyncio.gather(transfer("ada", "bob"), transfer("bob", "ada"))
+    assert runs == 3
+    async with database.read() as reader:
+        assert await reader.all("SELECT DISTINCT balance FROM account") == [{"balance": 10}]
+
+
+async def test_a_lasting_conflict_is_told(database: Database) -> None:
+    """Retrying is bounded; then the caller decides."""
+
+    async def effect(tx: Transaction) -> None:
+        raise TransactionConflict("always")
+
+    with pytest.raises(TransactionConflict):
+        await database.retrying(effect)
+
+
+async def test_rows_are_copied_in_bulk(database: Database) -> None:
+    """COPY takes any number of rows in one statement."""
+
+    async def rows() -> AsyncIterator[tuple[str, int]]:
+        for number in range(1000):
+            yield f"account-{number}", number
+
+    async with database.transaction() as tx:
+        assert await tx.copy("COPY account (name, balance) FROM STDIN", rows()) == 1000
+    assert await accounts(database) == 1000
+
+
+async def test_a_restart_of_the_database_is_survived(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Every pooled connection is dead afterwards; no statement and no transaction fails for that."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"), free_port(), durable=False)
+    server.start()
+    database = Database(server.admin_url, max_connections=4)
+    await database.open()
+    await asyncio.gather(*[hold_for_a_moment(database) for _ in range(4)])
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
+    await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
+    assert await database.is_reachable()
+    await asyncio.to_thread(server.stop)
+    assert not await database.is_reachable()
+    with pytest.raises(DatabaseUnavailable):
+        await hold_for_a_moment(database)
+    await asyncio.to_thread(server.start)
+    await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
+    await database.close()
+    await asyncio.to_thread(server.stop)
+
+
+async def hold_for_a_moment(database: Database) -> None:
+    """Use a connection long enough for the next task to need another."""
+    async with database.transaction() as tx:
+        await tx.execute("SELECT pg_sleep(0.02)")
