@@ -19,7 +19,7 @@ def write(target: Path) -> None:
         _write(target / "google/api" / name, (files("google.api") / name).read_text(encoding="utf-8"))
     validate = proto_text.render(validate_pb.desc().proto.to_binary(), BUF_NOTICE)
     _write(target / "buf/validate/validate.proto", validate)
-    subprocess.run([SCRIPTS / "buf", "format", "--write", "--config", '{"version": "v2"}', target], check=True)  # noqa: S603
+    subprocess.run([SCRIPTS / "buf", "format", "--write", "--config", '{"version": "v2"}', target], check=True)
 
 
 def _write(path: Path, text: str) -> None:

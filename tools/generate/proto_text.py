@@ -52,8 +52,7 @@ def _parse(serialized: bytes) -> FileDescriptorProto:
         pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(serialized)
     file_type = message_factory.GetMessageClass(pool.FindMessageTypeByName("google.protobuf.FileDescriptorProto"))
-    file = file_type.FromString(serialized)
-    return file  # type: ignore[return-value]  # the pool's own twin of the class
+    return file_type.FromString(serialized)
 
 
 def _message(message: DescriptorProto) -> Iterator[str]:
@@ -105,4 +104,6 @@ def _option_value(value: Message | str | bool | int) -> str:
 
 def _range(start: int, end: int) -> str:
     last = end - 1
-    return str(start) if start == last else f"{start} to {'max' if end == FieldDescriptor.MAX_FIELD_NUMBER + 1 else last}"
+    return (
+        str(start) if start == last else f"{start} to {'max' if end == FieldDescriptor.MAX_FIELD_NUMBER + 1 else last}"
+    )

@@ -43,4 +43,4 @@ def _plugin(name: str) -> str:
 
 def _protoc(protos: Path, include: Path, options: list[str], names: list[str]) -> None:
     paths = [f"--proto_path={path}" for path in (protos, include, _WELL_KNOWN)]
-    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *paths, *options, *names], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *paths, *options, *names], check=True)

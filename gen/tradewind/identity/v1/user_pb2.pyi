@@ -101,7 +101,7 @@ class TokenPair(_message.Message):
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     REFRESH_TOKEN_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     access_token: _builtins.str
-    """A JWT (EdDSA, `typ: at+jwt`) for the `authorization: Bearer` metadata."""
+    """A JWT (ES256, `typ: at+jwt`) for the `authorization: Bearer` metadata."""
     refresh_token: _builtins.str
     """An opaque token that `Refresh` takes exactly once."""
     @_builtins.property

@@ -73,9 +73,9 @@ class PaymentServiceServicer:
 
     def Authorize(self, request, context):
         """Holds the amount of an order. The same order again gets the payment it has. Errors: FAILED_PRECONDITION
-        `PAYMENT_DECLINED` with the provider's `decline_code` (a card token it does not know is a decline too:
-        `card_token_unknown`), `PAYMENT_CLOSED` when it was voided before (even before it
-        was asked for), `PAYMENT_MISMATCH` when the order is known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
+        `PAYMENT_DECLINED` with the provider's `decline_code` (`card_token_unknown` when it knows no such token),
+        `PAYMENT_CLOSED` when it was voided before (even before it was asked for), `PAYMENT_MISMATCH` when the order is
+        known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,9 +18,9 @@ class PaymentServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     Authorize: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.AuthorizeRequest, _payment_service_pb2.AuthorizeResponse]
     """Holds the amount of an order. The same order again gets the payment it has. Errors: FAILED_PRECONDITION
-    `PAYMENT_DECLINED` with the provider's `decline_code` (a card token it does not know is a decline too:
-    `card_token_unknown`), `PAYMENT_CLOSED` when it was voided before (even before it
-    was asked for), `PAYMENT_MISMATCH` when the order is known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
+    `PAYMENT_DECLINED` with the provider's `decline_code` (`card_token_unknown` when it knows no such token),
+    `PAYMENT_CLOSED` when it was voided before (even before it was asked for), `PAYMENT_MISMATCH` when the order is
+    known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
     """
     Capture: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.CaptureRequest, _payment_service_pb2.CaptureResponse]
     """Takes the held amount, all of it, and books it. Errors: NOT_FOUND `PAYMENT_NOT_FOUND`; FAILED_PRECONDITION
@@ -49,9 +49,9 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_payment_service_pb2.AuthorizeRequest, _abc.Awaitable[_payment_service_pb2.AuthorizeResponse]],
     ) -> _abc.Awaitable[_payment_service_pb2.AuthorizeResponse]:
         """Holds the amount of an order. The same order again gets the payment it has. Errors: FAILED_PRECONDITION
-        `PAYMENT_DECLINED` with the provider's `decline_code` (a card token it does not know is a decline too:
-        `card_token_unknown`), `PAYMENT_CLOSED` when it was voided before (even before it
-        was asked for), `PAYMENT_MISMATCH` when the order is known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
+        `PAYMENT_DECLINED` with the provider's `decline_code` (`card_token_unknown` when it knows no such token),
+        `PAYMENT_CLOSED` when it was voided before (even before it was asked for), `PAYMENT_MISMATCH` when the order is
+        known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
 
     @_abc_1.abstractmethod

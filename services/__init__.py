@@ -1,0 +1,1 @@
+"""The services of Tradewind, each on its own: none imports another."""

@@ -1,0 +1,30 @@
+"""Compares the protos with the contract image of a release, by the rules of `buf breaking`.
+
+What was released is the image committed with the last release tag that this commit descends from. Before the first
+release nothing is promised yet, so the last commit is compared with: that still tells what an edit would break.
+"""
+
+import subprocess
+import sys
+
+from tools.check.checks import ROOT
+
+
+def main() -> int:
+    """Compare with the commit named on the command line, or with the last release."""
+    base = sys.argv[1] if len(sys.argv) > 1 else last_release()
+    released = subprocess.run(["git", "show", f"{base}:gen/tradewind.binpb"], cwd=ROOT, capture_output=True, check=True)
+    print(f"Comparing protos/ with {base}")
+    compare = ["buf", "breaking", "protos", "--against", "-#format=binpb"]
+    return subprocess.run(compare, cwd=ROOT, input=released.stdout, check=False).returncode
+
+
+def last_release() -> str:
+    """The newest tag `v…` in this commit's history, or HEAD when there is none."""
+    describe = ["git", "describe", "--tags", "--abbrev=0", "--match", "v*"]
+    found = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "HEAD"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

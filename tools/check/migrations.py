@@ -1,0 +1,35 @@
+"""Lints what the migrations do on their way up; the way down takes back what is new, so dropping is its purpose."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.check.checks import ROOT
+
+
+def main() -> int:
+    """Lint the upward halves, at the same relative paths and lines, so that what squawk says can be followed."""
+    with tempfile.TemporaryDirectory(prefix="tradewind-migrations-") as folder:
+        paths = [write_upward_half(path, Path(folder)) for path in migrations()]
+        lint = ["squawk", "--config", ROOT / ".squawk.toml", *paths]
+        return subprocess.run(lint, cwd=folder, check=False).returncode
+
+
+def migrations() -> list[Path]:
+    """Every migration, relative to the checkout."""
+    found = [*ROOT.glob("chassis/migrations/*.sql"), *ROOT.glob("services/*/migrations/*.sql")]
+    return sorted(path.relative_to(ROOT) for path in found)
+
+
+def write_upward_half(path: Path, folder: Path) -> Path:
+    """Copy what stands before the down marker to the same relative path below `folder`."""
+    upward, _, _ = (ROOT / path).read_text(encoding="utf-8").partition("-- migrate:down")
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(upward, encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
