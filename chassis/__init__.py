@@ -1,0 +1,1 @@
+"""How any Tradewind service runs. Knows no service and no business proto."""

@@ -1,0 +1,256 @@
+"""Calls to other services: declared, bounded by deadlines, retried where the contract says so, guarded by a breaker."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeAlias
+
+import grpc
+from prometheus_client import Counter, Histogram
+
+from chassis import call as calls
+from chassis import contract, deadline, errors, status
+from chassis.breaker import Breaker
+from chassis.contract import Caller, Method
+from chassis.database import in_transaction
+from chassis.interceptors.authentication import AUTHORIZATION_KEY
+from chassis.interceptors.correlation import REQUEST_ID_KEY
+from chassis.manifest import Manifest
+from chassis.peers import ASSERTED_KEY
+from chassis.settings import RuntimeSettings
+from chassis.traces import TRACEPARENT_KEY, Traces
+
+HANDLED = Counter(
+    "grpc_client_handled_total", "Calls to peers that ended, by code.", ("grpc_service", "grpc_method", "grpc_code")
+)
+SECONDS = Histogram("grpc_client_handling_seconds", "How long calls to peers took.", ("grpc_service", "grpc_method"))
+
+
+@dataclass
+class Outgoing:
+    """One call on its way out."""
+
+    method: Method
+    timeout: float
+    metadata: list[tuple[str, str]] = field(default_factory=list)
+
+
+Interceptor: TypeAlias = Callable[[Outgoing], AbstractContextManager[None]]
+
+
+class PeerChannel(grpc.aio.Channel):
+    """A channel to one peer, for generated stubs. Every failure is raised as a `chassis.errors.Problem`."""
+
+    def __init__(self, channel: grpc.aio.Channel, interceptors: tuple[Interceptor, ...]) -> None:
+        self._channel = channel
+        self._interceptors = interceptors
+
+    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 — grpc.aio.Channel's
+        return self._unary(method, self._channel.unary_unary(method, *args, **kwargs))
+
+    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        return self._unary(method, self._channel.stream_unary(method, *args, **kwargs))
+
+    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        return self._stream(method, self._channel.unary_stream(method, *args, **kwargs))
+
+    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        return self._stream(method, self._channel.stream_stream(method, *args, **kwargs))
+
+    def _unary(self, name: str, send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def call(request: Any, *, timeout: float | None = None, **_: Any) -> Any:
+            outgoing = _outgoing(name, timeout)
+            with self._intercepted(outgoing):
+                return await send(request, timeout=outgoing.timeout, metadata=tuple(outgoing.metadata))
+
+        return call
+
+    def _stream(self, name: str, send: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        async def call(request: Any, *, timeout: float | None = None, **_: Any) -> AsyncIterator[Any]:
+            outgoing = _outgoing(name, timeout)
+            with self._intercepted(outgoing):
+                async for response in send(request, timeout=outgoing.timeout, metadata=tuple(outgoing.metadata)):
+                    yield response
+
+        return call
+
+    @contextmanager
+    def _intercepted(self, outgoing: Outgoing) -> Iterator[None]:
+        with ExitStack() as stack:
+            for interceptor in self._interceptors:
+                stack.enter_context(interceptor(outgoing))
+            yield
+
+    async def close(self, grace: float | None = None) -> None:  # noqa: D102
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: D102, FBT001, FBT002
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:  # noqa: D102
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:  # noqa: D102
+        await self._channel.channel_ready()
+
+    async def __aenter__(self) -> "PeerChannel":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+
+def connect(  # noqa: PLR0913 — what a call needs to know of its surroundings
+    peer: str,
+    target: str,
+    manifest: Manifest,
+    settings: RuntimeSettings,
+    traces: Traces,
+    credentials: grpc.ChannelCredentials | None,
+) -> PeerChannel:
+    """A channel to `peer` at `target` (a gRPC target name). Only the calls the manifest declares can be made on it."""
+    options = _options(peer, _service_config(manifest, settings))
+    channel = (
+        grpc.aio.secure_channel(target, credentials, options)
+        if credentials
+        else grpc.aio.insecure_channel(target, options)
+    )
+    breaker = Breaker(peer)
+    interceptors: tuple[Interceptor, ...] = (
+        lambda outgoing: _declared(outgoing, manifest),
+        lambda outgoing: _traced(outgoing, traces),
+        _measured,
+        lambda outgoing: _identified(outgoing, manifest.name, settings),
+        _bounded,
+        lambda outgoing: breaker.guard(hurried=outgoing.timeout < outgoing.method.timeout / 2),
+        _raising_problems,
+    )
+    return PeerChannel(channel, interceptors)
+
+
+@contextmanager
+def _declared(outgoing: Outgoing, manifest: Manifest) -> Generator[None]:
+    """Refuses what the manifest does not name, and any call in the middle of a transaction: both are bugs."""
+    if outgoing.method.name not in manifest.calls:
+        message = f"{manifest.package}/service.yaml does not name {outgoing.method.name} among its calls"
+        raise errors.PermissionDenied(message, reason="CALL_NOT_DECLARED")
+    if in_transaction():
+        message = f"{outgoing.method.name} was called in the middle of a transaction, which would hold its locks meanwhile"
+        raise RuntimeError(message)
+    yield
+
+
+@contextmanager
+def _traced(outgoing: Outgoing, traces: Traces) -> Generator[None]:
+    """Sends the trace along, with a span of its own when it is sampled."""
+    with traces.call(outgoing.method.name) as traceparent:
+        outgoing.metadata.append((TRACEPARENT_KEY, traceparent))
+        yield
+
+
+@contextmanager
+def _measured(outgoing: Outgoing) -> Generator[None]:
+    """Counts the call and its code, and how long it took."""
+    began = time.perf_counter()
+    code = "CANCELLED"
+    try:
+        yield
+        code = "OK"
+    except errors.Problem as problem:
+        code = problem.kind.name
+        raise
+    finally:
+        _handled(outgoing.method, code).inc()
+        _seconds(outgoing.method).observe(time.perf_counter() - began)
+
+
+@contextmanager
+def _identified(outgoing: Outgoing, name: str, settings: RuntimeSettings) -> Generator[None]:
+    """Says which service calls, for which request, and, where the peer asks for one, for which user."""
+    if settings.peer_identity == "asserted":
+        outgoing.metadata.append((ASSERTED_KEY, name))
+    call = calls.current()
+    if call is not None:
+        outgoing.metadata.append((REQUEST_ID_KEY, call.request_id))
+        if call.token and outgoing.method.caller in (Caller.CUSTOMER, Caller.STAFF):
+            outgoing.metadata.append((AUTHORIZATION_KEY, f"Bearer {call.token}"))
+    yield
+
+
+@contextmanager
+def _bounded(outgoing: Outgoing) -> Generator[None]:
+    """Gives the call no more time than there is."""
+    outgoing.timeout = deadline.shrunk(outgoing.timeout)
+    yield
+
+
+@contextmanager
+def _raising_problems(_: Outgoing) -> Generator[None]:
+    """Turns what gRPC raises into what this code base raises."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise status.from_rpc_error(error) from None
+
+
+def _outgoing(name: str, timeout: float | None) -> Outgoing:
+    method = contract.method(name)
+    return Outgoing(method, method.timeout if timeout is None else min(timeout, method.timeout))
+
+
+@cache
+def _handled(method: Method, code: str) -> Counter:
+    return HANDLED.labels(method.service, method.short_name, code)
+
+
+@cache
+def _seconds(method: Method) -> Histogram:
+    return SECONDS.labels(method.service, method.short_name)
+
+
+def _options(peer: str, service_config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.service_config", json.dumps(service_config)),
+        ("grpc.enable_retries", 1),
+        # Each channel its own connection: channels to one target would else share it, and its fate.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.default_authority", peer),
+        ("grpc.ssl_target_name_override", peer),
+        # The server allows a ping every 10 s (chassis.server).
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+    ]
+
+
+def _service_config(manifest: Manifest, settings: RuntimeSettings) -> dict[str, Any]:
+    """gRPC's own retries, for the declared calls the contract allows it for. Throttled, so that they cannot pile up."""
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if settings.retries == "chassis":
+        config["retryThrottling"] = {"maxTokens": 20, "tokenRatio": 0.2}
+        config["methodConfig"] = [_method_config(name) for name in sorted(manifest.calls) if _is_retryable(name)]
+    return config
+
+
+def _is_retryable(name: str) -> bool:
+    return contract.method(name).is_retryable
+
+
+def _method_config(name: str) -> dict[str, Any]:
+    service, _, method = name.partition("/")
+    return {
+        "name": [{"service": service, "method": method}],
+        "retryPolicy": {
+            "maxAttempts": 4,
+            "initialBackoff": "0.05s",
+            "maxBackoff": "0.5s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        },
+    }

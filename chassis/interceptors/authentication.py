@@ -1,0 +1,34 @@
+"""Authentication: the user by their access token, the calling service by its identity. Nobody is believed, also not the edge."""
+
+from chassis import errors
+from chassis.call import Call
+from chassis.interceptors import Proceed
+from chassis.peers import PeerOf
+from chassis.tokens import TokenVerifier
+
+AUTHORIZATION_KEY = "authorization"
+
+
+class Authenticate:
+    """Finds out who is calling. A bad token is refused even where none is needed."""
+
+    def __init__(self, tokens: TokenVerifier, peer_of: PeerOf) -> None:
+        self._tokens = tokens
+        self._peer_of = peer_of
+
+    async def __call__(self, call: Call, proceed: Proceed) -> None:
+        """Sets the call's principal and peer. Raises Unauthenticated."""
+        call.peer = self._peer_of(call)
+        header = call.metadata.get(AUTHORIZATION_KEY)
+        if header is not None:
+            call.token = _bearer(str(header))
+            call.principal = await self._tokens.verify(call.token)
+        await proceed(call)
+
+
+def _bearer(header: str) -> str:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        message = "the authorization metadata must read `Bearer <access token>`"
+        raise errors.Unauthenticated(message, reason="TOKEN_INVALID")
+    return token

@@ -1,0 +1,41 @@
+"""Error mapping: whatever is raised inside becomes one precise status; a bug becomes INTERNAL with an id that is logged."""
+
+import asyncio
+
+import grpc
+
+from chassis import deadline, errors, ids, logs, status
+from chassis.call import Call
+from chassis.interceptors import Proceed
+
+log = logs.logger(__name__)
+
+
+async def report_problems(call: Call, proceed: Proceed) -> None:
+    """Sets the call's code, and for a problem its status, so that everything outside can read how it ended."""
+    try:
+        await proceed(call)
+    except errors.Problem as problem:
+        _report(call, problem)
+    except asyncio.CancelledError:
+        left = call.context.time_remaining()
+        call.code = grpc.StatusCode.CANCELLED if left is None or left > 0 else grpc.StatusCode.DEADLINE_EXCEEDED
+        raise
+    except Exception as bug:  # the outermost place that can still answer the caller
+        _report(call, _internal(call, bug))
+    else:
+        call.code = grpc.StatusCode.OK
+
+
+def _report(call: Call, problem: errors.Problem) -> None:
+    call.problem = problem
+    call.code = status.CODES[problem.kind]
+    call.context.set_code(call.code)
+    call.context.set_details(problem.message)
+    call.context.set_trailing_metadata(((status.DETAILS_KEY, status.to_status(problem).SerializeToString()),))
+
+
+def _internal(call: Call, bug: Exception) -> errors.Internal:
+    error_id = ids.uuid7()
+    log.error("bug", error_id=error_id, method=call.method.name, left=deadline.remaining(), exc_info=bug)
+    return errors.Internal(f"an error of ours; quote {error_id} to its owners", error_id=error_id)

@@ -1,0 +1,32 @@
+"""Shedding: a call too many is refused before any work is done for it, so that the others stay fast."""
+
+from datetime import timedelta
+
+from prometheus_client import Counter
+
+from chassis import errors
+from chassis.call import Call
+from chassis.interceptors import Proceed
+
+SHED = Counter("grpc_server_shed_total", "RPCs refused because too many were running.", ("kind",))
+
+
+class Shed:
+    """Allows so many calls, and so many streams, at once. Streams are counted apart: watchers must not crowd out calls."""
+
+    def __init__(self, max_calls: int, max_streams: int) -> None:
+        self._limits = {"calls": max_calls, "streams": max_streams}
+        self._running = {"calls": 0, "streams": 0}
+
+    async def __call__(self, call: Call, proceed: Proceed) -> None:
+        """Proceeds, or raises ResourceExhausted SERVER_BUSY."""
+        kind = "streams" if call.method.client_streaming or call.method.server_streaming else "calls"
+        if self._running[kind] >= self._limits[kind]:
+            SHED.labels(kind).inc()
+            message = f"the server already works on {self._limits[kind]} {kind}: slow down"
+            raise errors.ResourceExhausted(message, reason="SERVER_BUSY", retry_after=timedelta(milliseconds=200))
+        self._running[kind] += 1
+        try:
+            await proceed(call)
+        finally:
+            self._running[kind] -= 1

@@ -1,0 +1,62 @@
+"""JSON logs on stdout, one object a line, each with the service and, inside a call, its trace and request ids."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from chassis import call as calls
+
+
+def configure(service: str, version: str, level: str) -> None:
+    """Sends every log of this process to stdout as JSON, those of the libraries too."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_service(service, version),
+            _add_call,
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers = [_Forward()]
+    root.setLevel(logging.WARNING)
+
+
+def logger(name: str) -> Any:
+    """The logger of a module: `log = logs.logger(__name__)`, then `log.info("what_happened", key=value)`."""
+    return structlog.get_logger(logger=name)
+
+
+def _add_service(service: str, version: str) -> structlog.typing.Processor:
+    def add(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["service"] = service
+        event["version"] = version
+        return event
+
+    return add
+
+
+def _add_call(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    call = calls.current()
+    if call is not None:
+        if call.traceparent:
+            _, event["trace_id"], event["span_id"], _ = call.traceparent.split("-")
+        event["request_id"] = call.request_id
+        if call.principal is not None:
+            event["principal"] = call.principal.subject
+    return event
+
+
+class _Forward(logging.Handler):
+    """Libraries log through `logging`; their records become lines like ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger(logger=record.name).log(record.levelno, record.getMessage(), exc_info=record.exc_info)

@@ -1,0 +1,56 @@
+"""The operations port: `/metrics`, and what else a service offers over plain HTTP. On a thread, so that it always answers."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+
+Route = Callable[[], bytes]
+
+
+class OperationsServer:
+    """Answers `/metrics` and `routes` (path → body as JSON) until it is stopped."""
+
+    def __init__(self, address: str, routes: Mapping[str, Route]) -> None:
+        host, _, port = address.rpartition(":")
+        self._routes = routes
+        self._server = make_server(host, int(port), self._answer, server_class=_Server, handler_class=_QuietHandler)
+        self.port: int = self._server.server_port
+
+    def start(self) -> None:
+        """Begins to answer."""
+        threading.Thread(target=self._server.serve_forever, name="operations", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stops answering and frees the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            encode, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+            start_response("200 OK", [("Content-Type", content_type)])
+            return [encode(REGISTRY)]
+        if path in self._routes:
+            start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "max-age=5")])
+            return [self._routes[path]()]
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"not found\n"]
+
+
+class _Server(WSGIServer):
+    """A scraper that vanishes is no error of ours."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing."""
+
+
+class _QuietHandler(WSGIRequestHandler):
+    timeout = 5
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 — the signature is the standard library's
+        """Says nothing."""

@@ -1,0 +1,141 @@
+"""Settings: secrets from files, the rest from `TRADEWIND_*` variables. A bad one stops the start with one clear line."""
+
+import os
+import stat
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+
+PREFIX = "TRADEWIND_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong."""
+
+
+class Secret(str):
+    """A value that is read from a file and never shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+T = TypeVar("T", bound=_Dataclass)
+
+
+def load(cls: type[T], environment: Mapping[str, str] = os.environ) -> T:
+    """Fills a frozen dataclass: `drain_seconds: float = 5` from TRADEWIND_DRAIN_SECONDS, a `Secret` from its file.
+
+    Secret files lie in TRADEWIND_SECRETS_DIR under the field's name, readable by their owner alone.
+    """
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for each in fields(cls):
+        text = _text(each.name, hints[each.name], environment)
+        if text is not None:
+            values[each.name] = _convert(each.name, text, hints[each.name])
+        elif each.default is MISSING and each.default_factory is MISSING:
+            raise SettingsError(_missing(each.name, hints[each.name]))
+    return cls(**values)
+
+
+def _text(name: str, hint: Any, environment: Mapping[str, str]) -> str | None:
+    if _bare(hint) is not Secret:
+        return environment.get(PREFIX + name.upper())
+    directory = environment.get(f"{PREFIX}SECRETS_DIR")
+    return _read_secret(Path(directory) / name) if directory else None
+
+
+def _read_secret(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    # A mounted Kubernetes secret is a link to a file; its mode is that of the file.
+    if os.environ.get(f"{PREFIX}ENVIRONMENT") != "production" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        message = f"secret file {path} is readable by others: chmod 600 {path}"
+        raise SettingsError(message)
+    return path.read_text("utf-8").rstrip("\n")
+
+
+def _convert(name: str, text: str, hint: Any) -> Any:
+    kind = _bare(hint)
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if get_origin(kind) is tuple:
+            return tuple(part for part in text.split(",") if part)
+        return kind(text)
+    except (KeyError, ValueError):
+        shown = "its value" if kind is Secret else repr(text)
+        message = f"{PREFIX}{name.upper()}: {shown} is not a valid {getattr(kind, '__name__', kind)}"
+        raise SettingsError(message) from None
+
+
+def _bare(hint: Any) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        return next(arg for arg in get_args(hint) if arg is not type(None))
+    return hint
+
+
+def _missing(name: str, hint: Any) -> str:
+    if _bare(hint) is Secret:
+        return f"secret {name} is missing: put it into $TRADEWIND_SECRETS_DIR/{name} (mode 0600)"
+    return f"{PREFIX}{name.upper()} is not set"
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """What every service process is told."""
+
+    environment: str = "development"
+    """`development` or `production`: reflection and asserted peers are for development alone."""
+    grpc_address: str = "127.0.0.1:7000"
+    operations_address: str = "127.0.0.1:9000"
+    database_url: Secret | None = None
+    database_pool_size: int = 10
+    nats_url: str = ""
+    """Empty: this process neither publishes nor hears facts."""
+    nats_password: Secret | None = None
+    reply_key: Secret | None = None
+    """32 bytes in hex; seals stored replies that hold secrets."""
+    page_key: Secret | None = None
+    """Signs page tokens."""
+    jwks_url: str = ""
+    token_issuer: str = "https://identity.tradewind.dev"
+    token_audience: str = "tradewind"
+    peer_identity: str = "asserted"
+    """`mtls`, `xfcc` or `asserted`; see chassis.peers."""
+    tls_dir: str = ""
+    """Holds tls.crt, tls.key and ca.crt when peer_identity is mtls."""
+    spiffe_prefix: str = "spiffe://cluster.local/ns/tradewind/sa/"
+    retries: str = "chassis"
+    """`chassis`, or `mesh` when the mesh retries: two layers that both do multiply."""
+    max_message_bytes: int = 4 * 1024 * 1024
+    max_metadata_bytes: int = 16 * 1024
+    max_concurrent_calls: int = 256
+    max_concurrent_streams: int = 1024
+    drain_seconds: float = 1.0
+    """How long to keep serving after NOT_SERVING was announced, so that routes are updated first."""
+    grace_seconds: float = 20.0
+    """How long running calls may take after that."""
+    trace_sample_ratio: float = 0.01
+    otlp_endpoint: str = ""
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        if self.environment not in ("development", "production"):
+            message = f"TRADEWIND_ENVIRONMENT: {self.environment!r} is neither development nor production"
+            raise SettingsError(message)
+        if self.peer_identity not in ("mtls", "xfcc", "asserted"):
+            message = f"TRADEWIND_PEER_IDENTITY: {self.peer_identity!r} is none of mtls, xfcc, asserted"
+            raise SettingsError(message)
+        if not 0 <= self.trace_sample_ratio <= 1:
+            message = f"TRADEWIND_TRACE_SAMPLE_RATIO: {self.trace_sample_ratio} is not between 0 and 1"
+            raise SettingsError(message)

@@ -1,0 +1,149 @@
+"""Access tokens (JWT, RFC 9068), checked here and now against the issuer's published keys (JWKS).
+
+RFC 8725: one fixed algorithm, `typ` at+jwt, `iss`, `aud` and `exp` required; keys a token brings along are ignored.
+"""
+
+import asyncio
+import json
+import time
+import urllib.request
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from joserfc import jws, jwt
+from joserfc.errors import ExpiredTokenError, JoseError
+from joserfc.jwk import KeySet, ECKey
+
+from chassis import errors, logs
+from chassis.call import Principal
+
+ALGORITHM = "ES256"
+_CACHE_SIZE = 10_000
+_REFRESH_SECONDS = 300.0
+# An unknown key id makes us fetch at once, but a flood of forged ones must not become a flood of fetches.
+_MIN_REFRESH_SECONDS = 2.0
+
+log = logs.logger(__name__)
+
+Fetch = Callable[[], Awaitable[bytes]]
+
+
+def http_fetch(url: str) -> Fetch:
+    """Fetches a key set over HTTP, within two seconds."""
+
+    def get() -> bytes:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 — the URL is a setting, not input
+            body: bytes = response.read(1_000_000)
+            return body
+
+    async def fetch() -> bytes:
+        return await asyncio.to_thread(get)
+
+    return fetch
+
+
+class KeyRing:
+    """The issuer's current keys. Fetched when first needed, every five minutes, and when a token names an unknown one."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._keys: dict[str, ECKey] = {}
+        self._fetched_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def find(self, key_id: str) -> ECKey | None:
+        """The key of that id, or None when the issuer publishes no such key. Raises Unavailable when there are none at all."""
+        age = time.monotonic() - self._fetched_at
+        if age > _REFRESH_SECONDS or (key_id not in self._keys and age > _MIN_REFRESH_SECONDS):
+            await self._refresh()
+        if not self._keys:
+            message = "the keys that sign access tokens cannot be fetched"
+            raise errors.Unavailable(message, reason="KEYS_UNAVAILABLE")
+        return self._keys.get(key_id)
+
+    async def _refresh(self) -> None:
+        async with self._lock:
+            if time.monotonic() - self._fetched_at < _MIN_REFRESH_SECONDS:
+                return
+            try:
+                found = KeySet.import_key_set(json.loads(await self._fetch()))
+            except (OSError, ValueError, JoseError) as error:
+                # The keys we have stay good; whoever needs another one is told.
+                log.warning("keys_not_fetched", error=repr(error))
+                self._fetched_at = time.monotonic() if self._keys else float("-inf")
+                return
+            self._keys = {key.kid: key for key in found.keys if isinstance(key, ECKey) and key.kid}
+            self._fetched_at = time.monotonic()
+
+
+@dataclass(frozen=True)
+class _Verified:
+    principal: Principal
+    expires_at: float
+
+
+class TokenVerifier:
+    """Turns a bearer token into a Principal. Remembers what it has verified: a signature check costs more than a call."""
+
+    def __init__(self, keys: KeyRing, issuer: str, audience: str, now: Callable[[], float] = time.time) -> None:
+        self._keys = keys
+        self._now = now
+        self._verified: OrderedDict[str, _Verified] = OrderedDict()
+        self._claims = jwt.JWTClaimsRegistry(
+            now=lambda: int(now()),
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
+
+    async def verify(self, token: str) -> Principal:
+        """The user the token speaks for. Raises Unauthenticated TOKEN_EXPIRED or TOKEN_INVALID."""
+        known = self._verified.get(token)
+        if known is None:
+            known = await self._verify(token)
+            self._verified[token] = known
+            if len(self._verified) > _CACHE_SIZE:
+                self._verified.popitem(last=False)
+        if known.expires_at <= self._now():
+            raise _expired()
+        return known.principal
+
+    async def _verify(self, token: str) -> _Verified:
+        try:
+            key = await self._keys.find(_key_id(token))
+            if key is None:
+                raise _invalid("it was signed with a key the issuer does not publish")
+            decoded = jwt.decode(token, key, algorithms=[ALGORITHM])
+            self._claims.validate(decoded.claims)
+        except ExpiredTokenError:
+            raise _expired() from None
+        except (JoseError, ValueError) as error:
+            raise _invalid(type(error).__name__) from None
+        if decoded.header.get("typ") != "at+jwt":
+            raise _invalid("it is not an access token")
+        return _principal(decoded.claims)
+
+
+def _principal(claims: dict[str, Any]) -> _Verified:
+    subject, roles, expires_at = claims["sub"], claims.get("roles", []), claims["exp"]
+    if not isinstance(subject, str) or not isinstance(roles, list):
+        raise _invalid("its claims have the wrong types")
+    return _Verified(Principal(subject, frozenset(map(str, roles))), float(expires_at))
+
+
+def _key_id(token: str) -> str:
+    key_id = jws.extract_compact(token.encode()).headers().get("kid")
+    if not isinstance(key_id, str):
+        raise _invalid("it names no key")
+    return key_id
+
+
+def _expired() -> errors.Unauthenticated:
+    return errors.Unauthenticated("the access token has expired: refresh it", reason="TOKEN_EXPIRED")
+
+
+def _invalid(why: str) -> errors.Unauthenticated:
+    return errors.Unauthenticated(f"the access token is not valid: {why}", reason="TOKEN_INVALID")
