@@ -1,0 +1,1 @@
+"""What the catalogue is about, free of database and wire."""
