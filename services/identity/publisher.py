@@ -1,0 +1,29 @@
+"""Facts about users, for everybody who listens."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from chassis.database import Transaction
+from services.identity.domain import User
+from tradewind.identity.v1.user_events_pb2 import UserRegistered
+
+
+def user_registered(tx: Transaction, user: User) -> None:
+    """Somebody opened an account."""
+    tx.publish(
+        UserRegistered(
+            user_id=user.user_id,
+            aggregate_version=user.version,
+            email=user.email,
+            display_name=user.display_name,
+            registered_at=timestamp(user.registered_at),
+        )
+    )
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """A point in time on the wire."""
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
