@@ -1,11 +1,11 @@
 """An embedded NATS server with JetStream on file, where each service may say and hear only what its manifest names."""
 
 import json
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-import sysconfig
 
 from tools.stack import secrets
 from tools.stack.health import answers_ok

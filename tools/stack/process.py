@@ -23,9 +23,11 @@ PROBE_INTERVAL_SECONDS = 0.05
 class State(enum.StrEnum):
     """What a child is doing."""
 
-    RUNNING = enum.auto()
-    RESTARTING = enum.auto()
     STOPPED = enum.auto()
+    STARTING = enum.auto()
+    READY = enum.auto()
+    RESTARTING = enum.auto()
+    """It died, and is given a little time before it is started again."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +45,35 @@ class Program:
 
 
 class Child:
-    """One running `Program`, replaced by a new process whenever it dies, until it is told to stop."""
+    """One running `Program`, replaced by a new process whenever it dies, until it is told to stop.
 
-    def __init__(self, program: Program, *, restarts: bool = True, changed: Callable[[], None] = lambda: None) -> None:
+    `changed` is called at each change of state, `replaced` after a new process took the place of a dead one.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        restarts: bool = True,
+        changed: Callable[[], None] = lambda: None,
+        replaced: Callable[[], None] = lambda: None,
+    ) -> None:
         self.program = program
         self.state = State.STOPPED
         self.deaths = 0
+        self.seconds_to_ready: float | None = None
         self._restarts = restarts
         self._changed = changed
+        self._replaced = replaced
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._spawned = 0.0
 
     @property
     def pid(self) -> int | None:
         """The id of the running process."""
-        return self._process.pid if self._process and self.state is State.RUNNING else None
+        return self._process.pid if self._process and self.state in (State.STARTING, State.READY) else None
 
     def start(self, once: Mapping[str, str] | None = None) -> None:
         """Run it. The variables in `once` are for this process only, not for those that replace it."""
@@ -67,17 +82,20 @@ class Child:
         self._watcher = threading.Thread(target=self._watch, name=f"watch {self.program.name}", daemon=True)
         self._watcher.start()
 
-    def wait_until(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
-        """Return when `ready` says so; a death or the timeout before that is an error that shows the log."""
-        deaths, deadline = self.deaths, time.monotonic() + timeout_seconds
+    def wait_until(self, ready: Callable[[], bool], timeout_seconds: float, *, may_die: bool = False) -> None:
+        """Return when `ready` says so. The timeout, or a death unless it `may_die`, is an error that shows the log."""
+        deaths, began = self.deaths, time.monotonic()
         while not ready():
-            if self.deaths > deaths or self.state is State.STOPPED:
+            if self.state is State.STOPPED or (self.deaths > deaths and not may_die):
                 raise StackError(f"{self.program.name} died while starting:\n{last_lines(self.program.log)}")
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + timeout_seconds:
                 raise StackError(
                     f"{self.program.name} is not ready after {timeout_seconds:.0f} s:\n{last_lines(self.program.log)}"
                 )
             time.sleep(PROBE_INTERVAL_SECONDS)
+        if self.state is State.STARTING:
+            self.seconds_to_ready = time.monotonic() - self._spawned
+            self._become(State.READY)
 
     def stop(self) -> None:
         """Ask it to end, wait, and kill it when its patience is over."""
@@ -115,6 +133,7 @@ class Child:
                 break
             delay = min(2 * delay, LONGEST_DELAY_SECONDS)
             self._spawn(self.program.environment)
+            threading.Thread(target=self._replaced, name=f"await {self.program.name}", daemon=True).start()
         self._become(State.STOPPED)
 
     def _spawn(self, environment: Mapping[str, str]) -> None:
@@ -129,7 +148,8 @@ class Child:
                 start_new_session=True,
                 **run_as(self.program.account),
             )
-        self._become(State.RUNNING)
+        self._spawned = time.monotonic()
+        self._become(State.STARTING)
 
     def _become(self, state: State) -> None:
         self.state = state

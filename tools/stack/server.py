@@ -25,20 +25,16 @@ class Server(ABC):
 
     def start(self) -> None:
         """Run it as a child of this process that is not replaced when it dies; return when it is ready."""
-        self._alone = self.run(Child(self.program, restarts=False))
+        self.prepare()
+        self._alone = Child(self.program, restarts=False)
+        self._alone.start()
+        self.wait_until_ready(self._alone)
 
     def stop(self) -> None:
         """End what `start` started."""
         if self._alone is not None:
             self._alone.stop()
 
-    def run(self, child: Child) -> Child:
-        """Start `child`, and return it when it is ready."""
-        self.prepare()
-        child.start()
-        self.wait_until_ready(child)
-        return child
-
-    def wait_until_ready(self, child: Child) -> None:
-        """Return when `child` does its work; its death or the timeout before that is an error that shows its log."""
-        child.wait_until(lambda: self.is_ready(child.pid), self.start_timeout_seconds)
+    def wait_until_ready(self, child: Child, *, may_die: bool = False) -> None:
+        """Return when `child` does its work; too long a wait, or a death unless it `may_die`, is an error."""
+        child.wait_until(lambda: self.is_ready(child.pid), self.start_timeout_seconds, may_die=may_die)

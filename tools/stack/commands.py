@@ -1,0 +1,115 @@
+"""What a person asks of the stack: up, down, status, logs."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from tools.stack import display, orphans, state
+from tools.stack.errors import StackError, last_lines
+from tools.stack.options import Options
+from tools.stack.paths import ROOT
+from tools.stack.state import Record, StateDir
+from tools.stack.supervisor import supervise
+
+POLL_SECONDS = 0.1
+DOWN_TIMEOUT_SECONDS = 120.0
+
+console = Console(highlight=False)
+
+
+def default_directory() -> StateDir:
+    """Where the state lies: TRADEWIND_STATE_DIR, or .tradewind in the checkout."""
+    return StateDir(Path(os.environ.get("TRADEWIND_STATE_DIR") or ROOT / ".tradewind").resolve())
+
+
+def run(directory: StateDir, replicas: int) -> None:
+    """Be the supervisor."""
+    options = Options(
+        replicas=replicas,
+        database_url=os.environ.get("TRADEWIND_DATABASE_URL", ""),
+        nats_url=os.environ.get("TRADEWIND_NATS_URL", ""),
+    )
+    supervise(directory, options)
+
+
+def up(directory: StateDir, replicas: int = 1) -> None:
+    """Start the stack in the background, show how it goes, return when all of it is healthy."""
+    record = state.read(directory) if directory.is_owned() else None
+    if record is not None and record.phase == "ready":
+        console.print("The stack is running already.\n")
+    else:
+        record = _start(directory, replicas)
+    console.print(display.addresses(record))
+    console.print(f"\nAll healthy after {record.seconds:.1f} s. Logs: {directory.log('SERVICE')}")
+
+
+def down(directory: StateDir) -> None:
+    """Stop everything, also what a killed supervisor left behind."""
+    record = state.read(directory)
+    if record is None:
+        return
+    supervisor = orphans.find(record.supervisor)
+    if supervisor is not None:
+        supervisor.terminate()
+        supervisor.wait(DOWN_TIMEOUT_SECONDS)
+    orphans.end(record.processes)
+    state.forget(directory)
+
+
+def status(directory: StateDir) -> None:
+    """Show what runs; it is an error when not all of it does."""
+    record = state.read(directory)
+    if record is None:
+        raise StackError("The stack is not running. Start it with: ./taskw up")
+    console.print(display.status(record))
+    if not display.is_well(record):
+        raise StackError(record.error or "Not everything is healthy.")
+
+
+def logs(directory: StateDir, name: str, *, follow: bool) -> None:
+    """Print what a process has written, and with `follow` what it goes on to write."""
+    path = directory.log(name)
+    if not path.exists():
+        known = sorted(log.stem for log in path.parent.glob("*.log"))
+        raise StackError(f"There is no log of {name!r}. There are: {', '.join(known) or 'none yet'}")
+    with path.open(errors="replace") as log:
+        while True:
+            for line in log:
+                sys.stdout.write(line)
+            sys.stdout.flush()
+            if not follow:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _start(directory: StateDir, replicas: int) -> Record:
+    """Start a supervisor and watch its record until all is well; raise what it could not do."""
+    log = directory.root / "supervisor.log"
+    directory.root.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "tools.stack", "supervise", "--replicas", str(replicas)]
+    with log.open("wb") as output:
+        supervisor = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "TRADEWIND_STATE_DIR": str(directory.root)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        while True:
+            record = state.read(directory)
+            if record is not None and record.supervisor.pid == supervisor.pid:
+                live.update(display.addresses(record))
+                if record.phase == "ready":
+                    return record
+            if supervisor.poll() is not None:
+                reason = record.error if record is not None else ""
+                raise StackError(reason or f"The supervisor ended:\n{last_lines(log)}")
+            time.sleep(POLL_SECONDS)
