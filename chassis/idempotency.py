@@ -1,0 +1,152 @@
+"""The request store: an effect and its answer are kept together, so that a request sent again gets the first answer.
+
+The claim on the request's id, the effect, its facts and the answer are one transaction. A duplicate that comes while
+the first is at work waits for it at the claim's unique key; one that comes later is answered at once.
+"""
+
+import hashlib
+import hmac
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from chassis import errors, status
+from chassis.contract import Method
+from chassis.database import Database, Transaction
+from chassis.statements import Statements
+
+KEPT = timedelta(days=7)
+SWEEP_BATCH = 5_000
+_NONCE_BYTES = 12
+
+SQL = Statements("chassis", "sql/request.sql")
+
+
+class RequestIdReused(errors.FailedPrecondition):
+    """The request id has been used before, for something else."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class Replay(Exception):
+    """The request has been answered before; `reply` is the serialized response it got."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__("this request has been answered before")
+        self.reply = reply
+
+
+class Once(Protocol):
+    """What `Call.once` is made of: the store, bound to one claim."""
+
+    def __call__(self, *, keep_forever: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """The transaction that holds the claim, or the answer given before as an exception."""
+        ...
+
+
+@dataclass(frozen=True)
+class Key:
+    """What tells one request from every other."""
+
+    principal: str
+    """The user's id, or the calling service."""
+    method: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A request that wants to take effect once."""
+
+    key: Key
+    fingerprint: bytes
+    is_sealed: bool
+
+
+class RequestStore:
+    """The answers of one service. Those that hold secrets are sealed with `reply_key`."""
+
+    def __init__(self, database: Database, reply_key: bytes) -> None:
+        self._database = database
+        self._fingerprint_key = hmac.digest(reply_key, b"fingerprint", "sha256")
+        self._cipher = AESGCM(hmac.digest(reply_key, b"seal", "sha256"))
+
+    def claim(self, principal: str, method: Method, request: Message) -> Claim:
+        """The claim of a request, with a fingerprint of all it says besides its id.
+
+        The fingerprint is keyed: it tells nothing of a password in the request.
+        """
+        content = type(request)()
+        content.CopyFrom(request)
+        content.ClearField("request_id")
+        fingerprint = hmac.digest(self._fingerprint_key, content.SerializeToString(deterministic=True), hashlib.sha256)
+        request_id: str = request.request_id  # type: ignore[attr-defined]  # the caller has looked: Method.has_request_id
+        return Claim(Key(principal, method.name, request_id), fingerprint, method.is_sealed)
+
+    @asynccontextmanager
+    async def once(self, claim: Claim, *, keep_forever: bool = False) -> AsyncIterator[Transaction]:
+        """A transaction that holds the claim, to be answered with `Transaction.reply`.
+
+        Raises Replay when the claim was answered before, the Problem when it was refused, RequestIdReused when it was
+        for something else. A permanent Problem raised inside undoes the effect and becomes the answer.
+        """
+        columns = {**asdict(claim.key), "fingerprint": claim.fingerprint, "kept_forever": keep_forever}
+        is_ours = False
+        try:
+            async with self._database.transaction(SQL.claim, **columns) as tx:
+                if not tx.opened:
+                    raise await self._stored_answer(tx, claim)
+                is_ours = True
+                yield tx
+                tx.closing(SQL.keep_reply, **asdict(claim.key), reply=self._kept(claim, tx))
+        except errors.Problem as problem:
+            if is_ours and not problem.is_transient:
+                await self._keep_refusal(claim, columns, problem)
+            raise
+
+    async def sweep(self) -> None:
+        """Forget the answers nobody will ask for again."""
+        async with self._database.read() as database:
+            while await database.execute(SQL.sweep, age=KEPT, batch=SWEEP_BATCH) == SWEEP_BATCH:
+                pass
+
+    async def _keep_refusal(self, claim: Claim, columns: dict[str, object], problem: errors.Problem) -> None:
+        refusal = status.to_status(problem).SerializeToString()
+        async with self._database.transaction(SQL.keep_refusal, **columns, refusal=refusal) as tx:
+            # The rollback let go of the claim. A duplicate that got hold of it in between has given the first answer.
+            if not tx.opened:
+                raise await self._stored_answer(tx, claim) from problem
+
+    async def _stored_answer(self, tx: Transaction, claim: Claim) -> Exception:
+        stored = await tx.one(SQL.stored_answer, **asdict(claim.key))
+        if not hmac.compare_digest(stored["fingerprint"], claim.fingerprint):
+            return RequestIdReused("this request_id was used before with other content")
+        if stored["refusal"] is not None:
+            return status.from_status(status_pb2.Status.FromString(stored["refusal"]))
+        return Replay(self._unsealed(claim, stored["reply"]))
+
+    def _kept(self, claim: Claim, tx: Transaction) -> bytes:
+        if tx.answer is None:
+            raise RuntimeError(f"{claim.key.method} took effect without an answer: return tx.reply(response)")
+        reply = tx.answer.SerializeToString()
+        if not claim.is_sealed:
+            return reply
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, reply, _context(claim.key))
+
+    def _unsealed(self, claim: Claim, reply: bytes) -> bytes:
+        if not claim.is_sealed:
+            return reply
+        return self._cipher.decrypt(reply[:_NONCE_BYTES], reply[_NONCE_BYTES:], _context(claim.key))
+
+
+def _context(key: Key) -> bytes:
+    """What a sealed reply is bound to: moved to another row, it cannot be opened."""
+    return f"{key.principal}\n{key.method}\n{key.request_id}".encode()

@@ -1,0 +1,20 @@
+"""The W3C trace context of the work at hand: it passes from calls into facts, and from facts into what they cause."""
+
+from contextvars import ContextVar
+
+from opentelemetry import trace
+
+_carried: ContextVar[str] = ContextVar("traceparent", default="")
+
+
+def carry(traceparent: str) -> None:
+    """Go on, in this task, under a context that came from elsewhere and has no span of its own here."""
+    _carried.set(traceparent)
+
+
+def current() -> str:
+    """That of the open span; without one, the context carried; empty when there is neither."""
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return _carried.get()
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
