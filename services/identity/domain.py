@@ -230,8 +230,7 @@ class SigningKey:
     """A key as it is stored. `retires_at` is None for the newest one."""
 
     key_id: str
-    public_key: bytes
-    sealed_private_key: bytes
+    sealed_jwk: bytes
     created_at: datetime
     active_at: datetime
     retires_at: datetime | None = None

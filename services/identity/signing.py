@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jwt
-from joserfc.jwk import OKPKey
+from joserfc.jwk import ECKey
 
 from chassis import ids
+from chassis.tokens import ALGORITHM
 from services.identity.domain import (
     ACCESS_TOKEN_LIFETIME,
     AccessToken,
@@ -25,21 +25,20 @@ from services.identity.domain import (
     User,
 )
 
-ALGORITHM: Final = "EdDSA"
 _NONCE_LENGTH: Final = 12
 
 
 class Seal:
-    """Private keys as they lie in the database: AES-256-GCM, bound to the key's id."""
+    """Private keys as they lie in the database: AES-256-GCM, each bound to its key's id."""
 
     def __init__(self, secret: str) -> None:
         derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tradewind signing keys").derive(secret.encode())
         self._cipher = AESGCM(derived)
 
-    def close(self, key_id: str, private_key: bytes) -> bytes:
+    def close(self, key_id: str, private_jwk: bytes) -> bytes:
         """Nonce and ciphertext."""
         nonce = os.urandom(_NONCE_LENGTH)
-        return nonce + self._cipher.encrypt(nonce, private_key, key_id.encode())
+        return nonce + self._cipher.encrypt(nonce, private_jwk, key_id.encode())
 
     def open(self, key_id: str, sealed: bytes) -> bytes:
         """The private key. Raises SigningKeyUnreadable."""
@@ -54,7 +53,7 @@ class _Known:
     """A key this process can sign with."""
 
     active_at: datetime
-    jwk: OKPKey
+    jwk: ECKey
 
 
 class Signer:
@@ -65,30 +64,17 @@ class Signer:
         self._issuer = issuer
         self._audience = audience
         self._keys: tuple[_Known, ...] = ()
-        self._published = b""
 
     def make_key(self, created_at: datetime, active_at: datetime) -> SigningKey:
         """A key nobody has seen."""
-        private_key = Ed25519PrivateKey.generate()
-        key_id = OKPKey.import_key(private_key.public_key()).thumbprint()
-        return SigningKey(
-            key_id=key_id,
-            public_key=private_key.public_key().public_bytes_raw(),
-            sealed_private_key=self._seal.close(key_id, private_key.private_bytes_raw()),
-            created_at=created_at,
-            active_at=active_at,
-        )
+        jwk = ECKey.generate_key("P-256", {"alg": ALGORITHM, "use": "sig"}, auto_kid=True)
+        key_id = jwk.thumbprint()
+        sealed = self._seal.close(key_id, json.dumps(jwk.as_dict(private=True)).encode())
+        return SigningKey(key_id=key_id, sealed_jwk=sealed, created_at=created_at, active_at=active_at)
 
     def learn(self, keys: Sequence[SigningKey]) -> None:
         """Take these keys for all there are. Raises SigningKeyUnreadable."""
-        known = tuple(_Known(key.active_at, self._opened(key)) for key in keys)
-        published = [key.jwk.as_dict(private=False) for key in known]
-        self._keys, self._published = known, json.dumps({"keys": published}).encode()
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether it was told of any."""
-        return bool(self._keys)
+        self._keys = tuple(_Known(key.active_at, self._opened(key)) for key in keys)
 
     def sign(self, user: User, now: datetime) -> AccessToken:
         """An access token (RFC 9068) for the user. Raises SigningKeysMissing."""
@@ -109,16 +95,16 @@ class Signer:
 
     def jwks(self) -> bytes:
         """The published keys (RFC 7517). May be called from any thread. Raises SigningKeysMissing."""
-        if not self._published:
+        keys = self._keys
+        if not keys:
             raise SigningKeysMissing("the signing keys are not read yet")
-        return self._published
+        return json.dumps({"keys": [key.jwk.as_dict(private=False) for key in keys]}).encode()
 
-    def _active(self, now: datetime) -> OKPKey:
+    def _active(self, now: datetime) -> ECKey:
         active = [key for key in self._keys if key.active_at <= now]
         if not active:
             raise SigningKeysMissing("the signing keys are not read yet")
         return max(active, key=lambda key: key.active_at).jwk
 
-    def _opened(self, key: SigningKey) -> OKPKey:
-        private_key = Ed25519PrivateKey.from_private_bytes(self._seal.open(key.key_id, key.sealed_private_key))
-        return OKPKey.import_key(private_key, {"kid": key.key_id, "alg": ALGORITHM, "use": "sig"})
+    def _opened(self, key: SigningKey) -> ECKey:
+        return ECKey.import_key(json.loads(self._seal.open(key.key_id, key.sealed_jwk)))

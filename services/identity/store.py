@@ -129,8 +129,7 @@ async def add_signing_key(tx: Reader, key: SigningKey) -> bool:
         await tx.execute(
             SQL.add_signing_key,
             key_id=key.key_id,
-            public_key=key.public_key,
-            sealed_private_key=key.sealed_private_key,
+            sealed_jwk=key.sealed_jwk,
             created_at=key.created_at,
             active_at=key.active_at,
         )

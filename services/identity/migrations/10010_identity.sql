@@ -48,16 +48,14 @@ CREATE TABLE login_rate (
 -- For the sweep.
 CREATE INDEX login_rate_settled_at ON login_rate (settled_at);
 
--- Ed25519 keys that sign access tokens. A key is published from its making until it retires.
+-- Keys that sign access tokens. A key is published from its making until it retires.
 CREATE TABLE signing_key (
-    key_id             text        NOT NULL, -- `kid` in the tokens: the RFC 7638 thumbprint of the public key
-    public_key         bytea       NOT NULL,
-    sealed_private_key bytea       NOT NULL, -- AES-256-GCM under a secret that is not in the database
-    created_at         timestamptz NOT NULL,
-    active_at          timestamptz NOT NULL, -- signs from here on, until its successor does
-    retires_at         timestamptz,          -- null (newest) -> when the last token it can have signed has expired
+    key_id     text        NOT NULL, -- `kid` in the tokens: the RFC 7638 thumbprint of the public key
+    sealed_jwk bytea       NOT NULL, -- the private key, AES-256-GCM under a secret that is not in the database
+    created_at timestamptz NOT NULL,
+    active_at  timestamptz NOT NULL, -- signs from here on, until its successor does
+    retires_at timestamptz,          -- null (newest) -> when the last token it can have signed has expired
     CONSTRAINT signing_key_pkey PRIMARY KEY (key_id),
-    CONSTRAINT signing_key_public_key_length CHECK (length(public_key) = 32),
     CONSTRAINT signing_key_published_first CHECK (active_at >= created_at),
     CONSTRAINT signing_key_retires_after_signing CHECK (retires_at > active_at)
 );

@@ -66,8 +66,8 @@ SET ended_by = %(ended_by)s
 WHERE session_id = %(session_id)s AND ended_by IS NULL AND expires_at > %(now)s;
 
 -- name: add_signing_key
-INSERT INTO signing_key (key_id, public_key, sealed_private_key, created_at, active_at)
-VALUES (%(key_id)s, %(public_key)s, %(sealed_private_key)s, %(created_at)s, %(active_at)s)
+INSERT INTO signing_key (key_id, sealed_jwk, created_at, active_at)
+VALUES (%(key_id)s, %(sealed_jwk)s, %(created_at)s, %(active_at)s)
 ON CONFLICT ((retires_at IS NULL)) WHERE retires_at IS NULL DO NOTHING;
 
 -- name: retire_newest_key
@@ -77,7 +77,7 @@ SET retires_at = %(retires_at)s
 WHERE retires_at IS NULL AND active_at <= %(now)s;
 
 -- name: published_keys
-SELECT key_id, public_key, sealed_private_key, created_at, active_at, retires_at
+SELECT key_id, sealed_jwk, created_at, active_at, retires_at
 FROM signing_key
 WHERE retires_at IS NULL OR retires_at > %(now)s
 ORDER BY active_at;
