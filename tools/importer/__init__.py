@@ -1,0 +1,1 @@
+"""Imports a shop's sales file as a catalogue: `python -m tools.importer FILE`."""

@@ -1,0 +1,83 @@
+"""Command line of the importer."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import grpc
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from chassis.errors import Problem
+from tools.importer import report, retail
+from tools.importer.upload import Outcome, Upload, log_in
+from tools.stack.commands import default_directory
+
+UNREADABLE, REFUSED = 2, 1
+
+
+def main() -> int:
+    """Read the file, send it, say what became of it. 0: imported; 1: the shop refused; 2: the file is no catalogue."""
+    arguments = _parse()
+    try:
+        catalogue = retail.read(arguments.file)
+        outcome = asyncio.run(_send(catalogue, arguments))
+    except (OSError, retail.NotRetailFormat) as error:
+        print(f"import: {error}", file=sys.stderr)
+        return UNREADABLE
+    except Problem as problem:
+        print(f"import: {arguments.address}: {problem}", file=sys.stderr)
+        return REFUSED
+    report.show(Console(), catalogue, outcome, arguments.show)
+    if arguments.report:
+        report.write(arguments.report, report.passed_over(catalogue, outcome))
+    return 0
+
+
+async def _send(catalogue: retail.Catalogue, arguments: argparse.Namespace) -> Outcome:
+    async with grpc.aio.insecure_channel(arguments.address) as channel:
+        token = await _token(channel, arguments)
+        upload = Upload(channel, token, catalogue, arguments.currency)
+        with _progress() as progress:
+            task = progress.add_task(arguments.file.name, total=len(catalogue.products))
+            return await upload.run(lambda sent: progress.update(task, completed=sent))
+
+
+async def _token(channel: grpc.aio.Channel, arguments: argparse.Namespace) -> str:
+    if arguments.token_file:
+        return _content(arguments.token_file)
+    return await log_in(channel, _content(arguments.email_file), _content(arguments.password_file))
+
+
+def _content(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="import", description="Import a catalogue in the format of a shop's sales file."
+    )
+    parser.add_argument("file", type=Path, help="sales lines, comma-separated (see tools/importer/retail.py)")
+    parser.add_argument("--address", default="127.0.0.1:8080", help="the shop's edge, or its catalog service")
+    parser.add_argument("--currency", default="GBP", help="of the file's prices (default: %(default)s)")
+    staff = default_directory().secrets("identity")
+    parser.add_argument(
+        "--email-file", type=Path, default=staff / "staff_email", help="holds a staff account's address"
+    )
+    parser.add_argument("--password-file", type=Path, default=staff / "staff_password", help="holds its password")
+    parser.add_argument("--token-file", type=Path, help="holds a staff access token, instead of logging in")
+    parser.add_argument(
+        "--show", type=int, default=200, help="how many lines passed over to print (default: %(default)s)"
+    )
+    parser.add_argument("--report", type=Path, help="write all lines passed over to this file, comma-separated")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What became of an import, for the terminal and as a file."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tools.importer.retail import Catalogue, PassedOver
+from tools.importer.upload import Outcome
+
+
+def passed_over(catalogue: Catalogue, outcome: Outcome) -> list[PassedOver]:
+    """Every line that was not used: the ones that were never sent, and the ones the shop refused."""
+    refused = [PassedOver(line.line_number, line.reason, line.message) for line in outcome.report.rejected_lines]
+    return sorted([*catalogue.passed_over, *refused], key=lambda line: line.line_number)
+
+
+def show(console: Console, catalogue: Catalogue, outcome: Outcome, at_most: int) -> None:
+    """Print the lines that were not used, then the figures."""
+    lines = passed_over(catalogue, outcome)
+    for line in lines[:at_most]:
+        console.print(f"line {line.line_number:>6}  {line.reason:<20} {line.message}", markup=False, highlight=False)
+    if len(lines) > at_most:
+        console.print(f"… and {len(lines) - at_most} lines more: --report FILE writes all of them", highlight=False)
+    console.print(_reasons(lines), _figures(catalogue, outcome))
+    if outcome.known_before == len(catalogue.products):
+        console.print("This catalogue was imported before: nothing was sent, nothing changed.")
+
+
+def write(path: Path, lines: Sequence[PassedOver]) -> None:
+    """Keep every line that was not used as comma-separated values."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("line_number", "reason", "message"))
+        writer.writerows((line.line_number, line.reason, line.message) for line in lines)
+
+
+def _reasons(lines: Sequence[PassedOver]) -> Table:
+    table = Table("Passed over because", "Lines", title="Lines", title_justify="left")
+    for reason, count in Counter(line.reason for line in lines).most_common():
+        table.add_row(reason, str(count))
+    return table
+
+
+def _figures(catalogue: Catalogue, outcome: Outcome) -> Table:
+    table = Table("Products", "", title="Catalogue", title_justify="left")
+    for name, count in {
+        "in the file": len(catalogue.products),
+        "taken in an import before": outcome.known_before,
+        "created": outcome.report.created,
+        "changed": outcome.report.changed,
+        "unchanged": outcome.report.unchanged,
+        "refused by the shop": outcome.report.rejected,
+    }.items():
+        table.add_row(name, str(count))
+    return table
