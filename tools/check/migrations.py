@@ -12,7 +12,7 @@ def main() -> int:
     """Lint the upward halves, at the same relative paths and lines, so that what squawk says can be followed."""
     with tempfile.TemporaryDirectory(prefix="tradewind-migrations-") as folder:
         paths = [write_upward_half(path, Path(folder)) for path in migrations()]
-        lint = ["squawk", "--config", ROOT / ".squawk.toml", *paths]
+        lint = ["squawk", "--config", str(ROOT / ".squawk.toml"), *map(str, paths)]
         return subprocess.run(lint, cwd=folder, check=False).returncode
 
 

@@ -6,6 +6,7 @@ are not in a descriptor and so are lost.
 
 import json
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 from google.protobuf import (
     descriptor_pb2,
@@ -51,8 +52,8 @@ def _parse(serialized: bytes) -> FileDescriptorProto:
     for known in (descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2):
         pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(serialized)
-    file_type = message_factory.GetMessageClass(pool.FindMessageTypeByName("google.protobuf.FileDescriptorProto"))
-    return file_type.FromString(serialized)
+    twin = message_factory.GetMessageClass(pool.FindMessageTypeByName("google.protobuf.FileDescriptorProto"))
+    return cast("FileDescriptorProto", twin.FromString(serialized))
 
 
 def _message(message: DescriptorProto) -> Iterator[str]:

@@ -1,0 +1,91 @@
+"""Every RPC declares what the platform derives its behaviour from."""
+
+import protovalidate
+import pytest
+from google.api import annotations_pb2
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from tests.contract.image import METHODS, method_name
+from tradewind.policy.v1 import policy_pb2
+
+OUTSIDERS = {policy_pb2.CALLER_ANYONE, policy_pb2.CALLER_CUSTOMER, policy_pb2.CALLER_STAFF}
+
+every_method = pytest.mark.parametrize("method", METHODS, ids=method_name)
+
+
+def policy(method: MethodDescriptor) -> policy_pb2.MethodPolicy:
+    """The policy a method declares."""
+    return method.GetOptions().Extensions[policy_pb2.method]
+
+
+def changes_something(method: MethodDescriptor) -> bool:
+    """Whether a method has effects, by its own word."""
+    return method.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS
+
+
+@every_method
+def test_a_method_says_who_may_call_it_and_for_how_long(method: MethodDescriptor) -> None:
+    """Without a caller and a timeout nothing can be derived."""
+    assert method.GetOptions().HasExtension(policy_pb2.method)
+    assert policy(method).caller != policy_pb2.CALLER_UNSPECIFIED
+    assert policy(method).timeout.ToTimedelta().total_seconds() > 0
+
+
+@every_method
+def test_a_method_says_whether_it_may_be_repeated(method: MethodDescriptor) -> None:
+    """The level decides about retries, so that leaving it out is a decision nobody made."""
+    assert method.GetOptions().idempotency_level in {MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT}
+
+
+@every_method
+def test_an_objective_can_be_reached_and_missed(method: MethodDescriptor) -> None:
+    """An objective of 100 % forbids every change; a latency needs its percentile, and the reverse."""
+    if not policy(method).HasField("objective"):
+        return
+    objective = policy(method).objective
+    assert 90 <= objective.availability_percent < 100
+    assert objective.HasField("latency") == (0 < objective.latency_percentile < 100)
+    assert objective.latency.ToTimedelta() <= policy(method).timeout.ToTimedelta()
+
+
+@every_method
+def test_the_edge_serves_exactly_what_outsiders_may_call(method: MethodDescriptor) -> None:
+    """A method of services has no address on the edge; any other method has one."""
+    assert method.GetOptions().HasExtension(annotations_pb2.http) == (policy(method).caller in OUTSIDERS)
+
+
+@every_method
+def test_a_get_changes_nothing(method: MethodDescriptor) -> None:
+    """Browsers, caches and crawlers repeat a GET as they please."""
+    if method.GetOptions().Extensions[annotations_pb2.http].get:
+        assert not changes_something(method)
+
+
+@every_method
+def test_a_list_pages_from_the_first_day(method: MethodDescriptor) -> None:
+    """A page is asked for by size and token, and tells the next token beside one list."""
+    if not method.name.startswith("List"):
+        return
+    asked, answered = method.input_type.fields_by_name, method.output_type.fields_by_name
+    assert asked["page_size"].cpp_type == FieldDescriptor.CPPTYPE_INT32
+    assert asked["page_token"].cpp_type == FieldDescriptor.CPPTYPE_STRING
+    assert answered["next_page_token"].cpp_type == FieldDescriptor.CPPTYPE_STRING
+    assert len([field for field in answered.values() if field.is_repeated]) == 1
+
+
+@every_method
+def test_a_change_names_itself_by_a_request_id(method: MethodDescriptor) -> None:
+    """What changes something carries `request_id`, a UUID that cannot be left out; what does not, does not."""
+    assert ("request_id" in method.input_type.fields_by_name) == changes_something(method)
+    if changes_something(method):
+        assert "request_id" in refused_fields(method.input_type, request_id="")
+        assert "request_id" in refused_fields(method.input_type, request_id="the second try")
+        assert "request_id" not in refused_fields(method.input_type, request_id="0190c8a5-3f6e-7c3a-9a51-1f6d2b4c8e10")
+
+
+def refused_fields(message: Descriptor, **values: str) -> set[str]:
+    """The fields that validation refuses in a message with only these values."""
+    violations = protovalidate.collect_violations(message_factory.GetMessageClass(message)(**values))
+    return {element.field_name for violation in violations for element in violation.proto.field.elements[:1]}
