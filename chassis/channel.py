@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +18,7 @@ from chassis.contract import Caller, Method
 from chassis.database import in_transaction
 from chassis.interceptors.authentication import AUTHORIZATION_KEY
 from chassis.interceptors.correlation import REQUEST_ID_KEY
-from chassis.manifest import Manifest
+from chassis.manifest import Manifest, ManifestError
 from chassis.peers import ASSERTED_KEY
 from chassis.settings import RuntimeSettings
 from chassis.traces import TRACEPARENT_KEY, Traces
@@ -112,7 +112,7 @@ def connect(  # noqa: PLR0913 — what a call needs to know of its surroundings
     credentials: grpc.ChannelCredentials | None,
 ) -> PeerChannel:
     """A channel to `peer` at `target` (a gRPC target name). Only the calls the manifest declares can be made on it."""
-    options = _options(peer, _service_config(manifest, settings))
+    options = _options(peer, _service_config(_calls_to(peer, manifest), settings))
     channel = (
         grpc.aio.secure_channel(target, credentials, options)
         if credentials
@@ -132,7 +132,7 @@ def connect(  # noqa: PLR0913 — what a call needs to know of its surroundings
 
 
 @contextmanager
-def _declared(outgoing: Outgoing, manifest: Manifest) -> Generator[None]:
+def _declared(outgoing: Outgoing, manifest: Manifest) -> Iterator[None]:
     """Refuses what the manifest does not name, and any call in the middle of a transaction: both are bugs."""
     if outgoing.method.name not in manifest.calls:
         message = f"{manifest.package}/service.yaml does not name {outgoing.method.name} among its calls"
@@ -144,7 +144,7 @@ def _declared(outgoing: Outgoing, manifest: Manifest) -> Generator[None]:
 
 
 @contextmanager
-def _traced(outgoing: Outgoing, traces: Traces) -> Generator[None]:
+def _traced(outgoing: Outgoing, traces: Traces) -> Iterator[None]:
     """Sends the trace along, with a span of its own when it is sampled."""
     with traces.call(outgoing.method.name) as traceparent:
         outgoing.metadata.append((TRACEPARENT_KEY, traceparent))
@@ -152,7 +152,7 @@ def _traced(outgoing: Outgoing, traces: Traces) -> Generator[None]:
 
 
 @contextmanager
-def _measured(outgoing: Outgoing) -> Generator[None]:
+def _measured(outgoing: Outgoing) -> Iterator[None]:
     """Counts the call and its code, and how long it took."""
     began = time.perf_counter()
     code = "CANCELLED"
@@ -168,7 +168,7 @@ def _measured(outgoing: Outgoing) -> Generator[None]:
 
 
 @contextmanager
-def _identified(outgoing: Outgoing, name: str, settings: RuntimeSettings) -> Generator[None]:
+def _identified(outgoing: Outgoing, name: str, settings: RuntimeSettings) -> Iterator[None]:
     """Says which service calls, for which request, and, where the peer asks for one, for which user."""
     if settings.peer_identity == "asserted":
         outgoing.metadata.append((ASSERTED_KEY, name))
@@ -181,14 +181,14 @@ def _identified(outgoing: Outgoing, name: str, settings: RuntimeSettings) -> Gen
 
 
 @contextmanager
-def _bounded(outgoing: Outgoing) -> Generator[None]:
+def _bounded(outgoing: Outgoing) -> Iterator[None]:
     """Gives the call no more time than there is."""
     outgoing.timeout = deadline.shrunk(outgoing.timeout)
     yield
 
 
 @contextmanager
-def _raising_problems(_: Outgoing) -> Generator[None]:
+def _raising_problems(_: Outgoing) -> Iterator[None]:
     """Turns what gRPC raises into what this code base raises."""
     try:
         yield
@@ -229,23 +229,26 @@ def _options(peer: str, service_config: Mapping[str, Any]) -> list[tuple[str, An
     ]
 
 
-def _service_config(manifest: Manifest, settings: RuntimeSettings) -> dict[str, Any]:
+def _calls_to(peer: str, manifest: Manifest) -> list[Method]:
+    names = sorted(name for name in manifest.calls if name.startswith(f"tradewind.{peer}."))
+    if not names:
+        message = f"{manifest.package}/service.yaml names no call to {peer}"
+        raise ManifestError(message)
+    return [contract.method(name) for name in names]
+
+
+def _service_config(methods: list[Method], settings: RuntimeSettings) -> dict[str, Any]:
     """gRPC's own retries, for the declared calls the contract allows it for. Throttled, so that they cannot pile up."""
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if settings.retries == "chassis":
         config["retryThrottling"] = {"maxTokens": 20, "tokenRatio": 0.2}
-        config["methodConfig"] = [_method_config(name) for name in sorted(manifest.calls) if _is_retryable(name)]
+        config["methodConfig"] = [_method_config(method) for method in methods if method.is_retryable]
     return config
 
 
-def _is_retryable(name: str) -> bool:
-    return contract.method(name).is_retryable
-
-
-def _method_config(name: str) -> dict[str, Any]:
-    service, _, method = name.partition("/")
+def _method_config(method: Method) -> dict[str, Any]:
     return {
-        "name": [{"service": service, "method": method}],
+        "name": [{"service": method.service, "method": method.short_name}],
         "retryPolicy": {
             "maxAttempts": 4,
             "initialBackoff": "0.05s",

@@ -32,7 +32,7 @@ def configure(service: str, version: str, level: str) -> None:
 
 def logger(name: str) -> Any:
     """The logger of a module: `log = logs.logger(__name__)`, then `log.info("what_happened", key=value)`."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(source=name)
 
 
 def _add_service(service: str, version: str) -> structlog.typing.Processor:
@@ -59,4 +59,4 @@ class _Forward(logging.Handler):
     """Libraries log through `logging`; their records become lines like ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger(logger=record.name).log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+        structlog.get_logger(source=record.name).log(record.levelno, record.getMessage(), exc_info=record.exc_info)

@@ -139,3 +139,11 @@ class RuntimeSettings:
         if not 0 <= self.trace_sample_ratio <= 1:
             message = f"TRADEWIND_TRACE_SAMPLE_RATIO: {self.trace_sample_ratio} is not between 0 and 1"
             raise SettingsError(message)
+
+
+def peer_target(peer: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The gRPC target of a peer: TRADEWIND_PEER_<NAME>, else its name in the cluster's DNS."""
+    addresses = environment.get(f"{PREFIX}PEER_{peer.upper()}", "")
+    if not addresses:
+        return f"dns:///{peer}:7000"
+    return addresses if addresses.startswith(("unix:", "dns:")) else f"ipv4:{addresses}"

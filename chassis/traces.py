@@ -13,16 +13,19 @@ from typing import Any
 
 import grpc
 from opentelemetry import trace
-from opentelemetry.instrumentation.grpc import OpenTelemetryClientInterceptor, OpenTelemetryServerInterceptor
+from opentelemetry.context import attach, detach
+from opentelemetry.instrumentation.grpc import client_interceptor, server_interceptor
 from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from chassis import call as calls
+from chassis import traceparent
 from chassis.call import Call
 from chassis.errors import Kind, Problem
 from chassis.interceptors import Proceed
 
 TRACEPARENT_KEY = "traceparent"
 _TRACEPARENT_LENGTH = 55
+_W3C = TraceContextTextMapPropagator()
 
 
 class Traces:
@@ -30,18 +33,19 @@ class Traces:
 
     def __init__(self, sample_ratio: float, provider: trace.TracerProvider | None) -> None:
         self._ratio = sample_ratio if provider else 0.0
-        tracer = provider.get_tracer("tradewind.chassis") if provider else trace.NoOpTracer()
-        self._server: Any = OpenTelemetryServerInterceptor(tracer)
-        self._client: Any = OpenTelemetryClientInterceptor(tracer)
+        given = provider or trace.NoOpTracerProvider()
+        self._server: Any = server_interceptor(given)
+        self._client: Any = client_interceptor(given)
 
     async def serve(self, call: Call, proceed: Proceed) -> None:
         """The server interceptor: goes on with the caller's trace, or begins one."""
         call.traceparent = self._continued(str(call.metadata.get(TRACEPARENT_KEY, "")))
+        traceparent.carry(call.traceparent)
         if not _is_sampled(call.traceparent):
             await proceed(call)
             return
         with self._server_span(call) as span:
-            call.traceparent = _traceparent(span)
+            call.traceparent = traceparent.current()
             try:
                 await proceed(call)
             finally:
@@ -50,12 +54,12 @@ class Traces:
     @contextmanager
     def call(self, name: str) -> Iterator[str]:
         """The client interceptor's part: a span around one outgoing call. Yields the traceparent to send along."""
-        traceparent = current_traceparent() or self._continued("")
-        if not _is_sampled(traceparent):
-            yield traceparent
+        context = traceparent.current() or self._continued("")
+        if not _is_sampled(context):
+            yield context
             return
-        with self._client_span(name) as span:
-            yield _traceparent(span)
+        with self._client_span(name, context):
+            yield traceparent.current()
 
     def _continued(self, given: str) -> str:
         if len(given) == _TRACEPARENT_LENGTH and given.count("-") == 3:  # noqa: PLR2004 — version, trace, span, flags
@@ -72,14 +76,19 @@ class Traces:
                 yield opened
 
     @contextmanager
-    def _client_span(self, name: str) -> Iterator[trace.Span]:
-        opened: AbstractContextManager[trace.Span] = self._client._start_span(name)  # noqa: SLF001 — as above
-        with opened as span:
-            try:
-                yield span
-            except Problem as problem:
-                _record(span, None, problem)
-                raise
+    def _client_span(self, name: str, parent: str) -> Iterator[trace.Span]:
+        # A context that is only carried has no open span that would be found as the parent.
+        token = attach(_W3C.extract({TRACEPARENT_KEY: parent}))
+        try:
+            opened: AbstractContextManager[trace.Span] = self._client._start_span(name)  # noqa: SLF001 — as above
+            with opened as span:
+                try:
+                    yield span
+                except Problem as problem:
+                    _record(span, None, problem)
+                    raise
+        finally:
+            detach(token)
 
 
 @dataclass(frozen=True)
@@ -89,22 +98,8 @@ class _Details:
     method: str
 
 
-def current_traceparent() -> str:
-    """The trace context of the work at hand, in its W3C form; empty when there is none."""
-    span = trace.get_current_span()
-    if span.get_span_context().is_valid:
-        return _traceparent(span)
-    call = calls.current()
-    return call.traceparent if call else ""
-
-
-def _is_sampled(traceparent: str) -> bool:
-    return traceparent.endswith("1")
-
-
-def _traceparent(span: trace.Span) -> str:
-    context = span.get_span_context()
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+def _is_sampled(context: str) -> bool:
+    return context.endswith("1")
 
 
 def _record(span: trace.Span, code: grpc.StatusCode | None, problem: Problem | None) -> None:

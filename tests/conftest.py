@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chassis.testing import Tokens
 from tools.stack.addresses import free_port
 from tools.stack.databases import migrate
 from tools.stack.postgres import Postgres
@@ -46,3 +47,9 @@ def new_database(postgres: Postgres) -> Iterator[NewDatabase]:
 def _make_template(postgres: Postgres, service: str) -> None:
     folders = [ROOT / "chassis" / "migrations", ROOT / "services" / service / "migrations"]
     migrate(postgres.create(service), [folder for folder in folders if folder.exists()])
+
+
+@pytest.fixture(scope="session")
+def tokens() -> Tokens:
+    """Access tokens as identity would issue them, and as it never would; services started with them accept theirs."""
+    return Tokens()

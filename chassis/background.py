@@ -1,0 +1,53 @@
+"""Work that goes on as long as the process does: started again, a little later each time, when it fails."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+
+from chassis import logs
+
+log = logs.logger(__name__)
+
+Work = Callable[[], Awaitable[None]]
+
+_FIRST_DELAY_SECONDS = 0.1
+_LONGEST_DELAY_SECONDS = 10.0
+
+
+class Background:
+    """A set of tasks that are kept running."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, works: Iterable[Work]) -> None:
+        """Keeps each of them running."""
+        self._tasks += [asyncio.create_task(_kept_running(work), name=_name(work)) for work in works]
+
+    async def stop(self) -> None:
+        """Cancels them and waits until they have let go."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+
+
+async def _kept_running(work: Work) -> None:
+    delay = _FIRST_DELAY_SECONDS
+    while True:
+        began = asyncio.get_running_loop().time()
+        try:
+            await work()
+            return
+        except Exception as error:  # an outermost loop: it logs and goes on
+            log.error("background_failed", work=_name(work), retry_in=delay, exc_info=error)
+        if asyncio.get_running_loop().time() - began > _LONGEST_DELAY_SECONDS:
+            delay = _FIRST_DELAY_SECONDS
+        await asyncio.sleep(delay)
+        delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
+
+
+def _name(work: Work) -> str:
+    return getattr(work, "__qualname__", type(work).__name__)

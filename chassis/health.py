@@ -1,0 +1,74 @@
+"""Health: what the process can do now, by the gRPC health protocol.
+
+The service as a whole (the empty name, and the name of each gRPC service) is SERVING while it can answer calls: its
+database answers and its event loop keeps up. What it only needs later is told under names of its own, `broker` and
+`relay`: a broker that is down costs no caller anything, since facts wait in the outbox, and taking every process out of
+rotation for it would make a small outage a large one (docs/adr/0008-health.md).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+from prometheus_client import Gauge
+
+from chassis import logs
+
+DEPENDENCY_UP = Gauge("dependency_up", "1 while it can be used.", ("dependency",))
+LOOP_LAG = Gauge("event_loop_lag_seconds", "How late the event loop was last.")
+
+CHECK_SECONDS = 1.0
+LONGEST_LOOP_LAG_SECONDS = 1.0
+
+log = logs.logger(__name__)
+
+Check = Callable[[], Awaitable[bool]]
+
+
+class Health:
+    """Asks the dependencies once a second and tells whoever asks or watches."""
+
+    def __init__(self, services: Iterable[str], vital: Mapping[str, Check], informative: Mapping[str, Check]) -> None:
+        self.servicer = HealthServicer()
+        self._services = ("", *services)
+        self._checks = {**vital, **informative}
+        self._vital = frozenset(vital)
+        self._known: dict[str, bool] = {}
+        self._draining = False
+
+    async def watch(self) -> None:
+        """Goes on until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            results = await asyncio.gather(*(check() for check in self._checks.values()))
+            await self._tell(dict(zip(self._checks, results, strict=True)))
+            due = loop.time() + CHECK_SECONDS
+            await asyncio.sleep(CHECK_SECONDS)
+            await self._note_lag(loop.time() - due)
+
+    async def drain(self) -> None:
+        """Says NOT_SERVING from now on, so that nobody sends anything new."""
+        self._draining = True
+        await self._set(self._services, serving=False)
+
+    async def _note_lag(self, seconds: float) -> None:
+        LOOP_LAG.set(seconds)
+        if seconds > LONGEST_LOOP_LAG_SECONDS:
+            log.warning("event_loop_late", seconds=round(seconds, 3))
+            await self._set(self._services, serving=False)
+
+    async def _tell(self, results: Mapping[str, bool]) -> None:
+        for name, is_up in results.items():
+            DEPENDENCY_UP.labels(name).set(is_up)
+            if self._known.get(name, True) != is_up:
+                log.warning("dependency_up" if is_up else "dependency_down", dependency=name)
+            await self._set((name,), serving=is_up)
+        self._known = dict(results)
+        can_serve = all(is_up for name, is_up in results.items() if name in self._vital)
+        await self._set(self._services, serving=can_serve and not self._draining)
+
+    async def _set(self, names: Iterable[str], *, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in names:
+            await self.servicer.set(name, status)

@@ -1,0 +1,171 @@
+"""The life of a process: what is brought up in which order, and how it is drained so that no call and no fact is lost."""
+
+import asyncio
+import gc
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from inspect import isawaitable
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from chassis import credentials, logs, manifest, tokens, traces
+from chassis.background import Background, Work
+from chassis.clock import Clock, SystemClock
+from chassis.database import Database
+from chassis.handlers import Handlers
+from chassis.health import Check, Health
+from chassis.idempotency import RequestStore
+from chassis.interceptors import Interceptor
+from chassis.manifest import Manifest
+from chassis.operations import OperationsServer
+from chassis.runtime import Runtime, Service, Wiring
+from chassis.settings import RuntimeSettings, SettingsError
+from chassis.tokens import KeyRing, TokenVerifier
+from chassis.traces import Traces
+
+Interceptors = Callable[
+    [RuntimeSettings, Traces, TokenVerifier, Mapping[str, frozenset[str]], RequestStore | None], tuple[Interceptor, ...]
+]
+
+SWEEP_SECONDS = 3600.0
+
+log = logs.logger(__name__)
+
+
+class Host:
+    """One process of one service."""
+
+    def __init__(
+        self,
+        declared: Manifest,
+        own: RuntimeSettings,
+        interceptors: Interceptors,
+        clock: Clock | None = None,
+        keys: tokens.Fetch | None = None,
+    ) -> None:
+        self._own = own
+        self._manifest = declared
+        self._interceptors = interceptors
+        self._keys = keys or tokens.http_fetch(own.jwks_url)
+        self._background = Background()
+        self._closing = AsyncExitStack()
+        self.database = _database(declared, own)
+        self._traces = Traces(own.trace_sample_ratio, traces.provider(declared.name, own.otlp_endpoint))
+        self.runtime = Runtime(declared, own, clock or SystemClock(), self._traces, self.database)
+        self.port = 0
+
+    async def start(self, wiring: Wiring) -> None:
+        """Brings everything up. What it depends on may be down: it then says NOT_SERVING until that has come back."""
+        logs.configure(self._manifest.name, os.environ.get("TRADEWIND_VERSION", "dev"), self._own.log_level)
+        if self.database:
+            await self.database.open()
+            self._closing.push_async_callback(self.database.close)
+        service = wiring(self.runtime)
+        service = await service if isawaitable(service) else service
+        for channel in self.runtime.channels.values():
+            self._closing.push_async_callback(channel.close)
+        self._health = Health(service.servicers, self._vital(), {})
+        await self._start_server(service)
+        self._operations = OperationsServer(self._own.operations_address, service.http_routes)
+        self._operations.start()
+        self._background.start([self._health.watch, *self._sweeps(), *service.background])
+        _freeze_garbage()
+        log.info("started", port=self.port, operations_port=self._operations.port)
+
+    async def stop(self) -> None:
+        """Drains: nothing new is sent to us, what runs finishes, then everything is closed."""
+        log.info("draining", seconds=self._own.drain_seconds)
+        await self._health.drain()
+        await asyncio.sleep(self._own.drain_seconds)
+        await self._background.stop()
+        await self._server.stop(self._own.grace_seconds)
+        await self._handlers.finished(self._own.grace_seconds)
+        await self._closing.aclose()
+        self._operations.stop()
+        log.info("stopped")
+
+    async def _start_server(self, service: Service) -> None:
+        requests = self._request_store()
+        verifier = TokenVerifier(KeyRing(self._keys), self._own.token_issuer, self._own.token_audience)
+        chain = self._interceptors(self._own, self._traces, verifier, manifest.callers(), requests)
+        self._handlers = Handlers(chain)
+        self._server = grpc.aio.server(options=_options(self._own))
+        self._server.add_generic_rpc_handlers(self._handlers.of(service.servicers))
+        _add_standard_services(self._server, self._health, service, self._own)
+        self.port = _bind(self._server, self._own)
+        await self._server.start()
+
+    def _vital(self) -> dict[str, Check]:
+        return {"database": self.database.is_reachable} if self.database else {}
+
+    def _request_store(self) -> RequestStore | None:
+        if self.database is None:
+            return None
+        if not self._own.reply_key:
+            raise SettingsError("secret reply_key is missing: put it into $TRADEWIND_SECRETS_DIR/reply_key (mode 0600)")
+        return RequestStore(self.database, self._own.reply_key.encode())
+
+    def _sweeps(self) -> list[Work]:
+        requests = self._request_store()
+        return [_hourly(requests.sweep)] if requests else []
+
+
+def _hourly(sweep: Callable[[], Awaitable[None]]) -> Work:
+    async def sweep_hourly() -> None:
+        while True:
+            await sweep()
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    return sweep_hourly
+
+
+def _database(declared: Manifest, own: RuntimeSettings) -> Database | None:
+    if not declared.database:
+        return None
+    if not own.database_url:
+        raise SettingsError("secret database_url is missing: put it into $TRADEWIND_SECRETS_DIR/database_url (mode 0600)")
+    return Database(own.database_url, name=declared.name, max_connections=own.database_pool_size)
+
+
+def _options(own: RuntimeSettings) -> list[tuple[str, int]]:
+    return [
+        # By default a second process may bind the same port, and silently take half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", own.max_message_bytes),
+        ("grpc.max_send_message_length", own.max_message_bytes),
+        ("grpc.max_metadata_size", own.max_metadata_bytes),
+        ("grpc.max_concurrent_streams", own.max_concurrent_streams),
+        # Half of the clients' ping interval (chassis.channel), or they are thrown out for pinging too often.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+    ]
+
+
+def _bind(server: grpc.aio.Server, own: RuntimeSettings) -> int:
+    encrypted = credentials.server(own)
+    try:
+        if encrypted:
+            return server.add_secure_port(own.grpc_address, encrypted)
+        return server.add_insecure_port(own.grpc_address)
+    except RuntimeError:
+        raise SettingsError(f"TRADEWIND_GRPC_ADDRESS: {own.grpc_address} cannot be bound; is it in use?") from None
+
+
+def _add_standard_services(server: grpc.aio.Server, health: Health, service: Service, own: RuntimeSettings) -> None:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    if own.environment == "development":
+        names = (*service.servicers, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
+
+
+def _freeze_garbage() -> None:
+    # Everything made at start lives as long as the process: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

@@ -1,0 +1,39 @@
+"""Idempotency: a call that changes something is answered once; a repeat of its request id gets that answer again."""
+
+from contextlib import AbstractAsyncContextManager
+
+from chassis.call import Call
+from chassis.database import Transaction
+from chassis.idempotency import Replay, RequestStore
+from chassis.interceptors import Proceed
+
+
+class AnswerOnce:
+    """Lets a servicer claim its request with `call.once()`, and sends the stored answer to a repeat."""
+
+    def __init__(self, requests: RequestStore) -> None:
+        self._requests = requests
+
+    async def __call__(self, call: Call, proceed: Proceed) -> None:
+        """Proceeds, or answers from the store."""
+        if call.method.has_request_id and not call.method.client_streaming:
+            call.once_factory = _Once(self._requests, call)
+        try:
+            await proceed(call)
+        except Replay as replay:
+            call.reply = replay.reply
+
+
+class _Once:
+    """The store, bound to one call."""
+
+    def __init__(self, requests: RequestStore, call: Call) -> None:
+        self._requests = requests
+        self._call = call
+
+    def __call__(self, *, keep_forever: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        call = self._call
+        assert call.request is not None
+        # Nobody is logged in yet who registers or logs in; their request ids are UUIDs, and so do not meet.
+        principal = call.principal.subject if call.principal else call.peer
+        return self._requests.once(self._requests.claim(principal, call.method, call.request), keep_forever=keep_forever)

@@ -1,0 +1,84 @@
+"""What a service is made of, and what its wiring is given to make it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+
+from chassis import channel, credentials, settings
+from chassis.background import Work
+from chassis.channel import PeerChannel
+from chassis.clock import Clock
+
+from chassis.database import Database
+from chassis.manifest import Manifest
+from chassis.operations import Route
+from chassis.paging import Pages
+from chassis.settings import RuntimeSettings, SettingsError
+from chassis.traces import Traces
+
+if TYPE_CHECKING:
+    from chassis.consumer import Subscription
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service, wired and ready to run."""
+
+    servicers: Mapping[str, object]
+    """By gRPC service name (`tradewind.orders.v1.OrderService`): objects with one async method for each RPC."""
+    subscriptions: Sequence["Subscription"] = ()
+    background: Sequence[Work] = ()
+    """Work that goes on as long as the process does; started again when it fails."""
+    http_routes: Mapping[str, Route] = field(default_factory=dict)
+    """Further paths of the operations port, for what has to be plain HTTP. Called on another thread."""
+
+
+class Runtime:
+    """What a service's wiring takes its parts from."""
+
+    def __init__(
+        self, manifest: Manifest, own: RuntimeSettings, clock: Clock, traces: Traces, database: Database | None
+    ) -> None:
+        self.manifest = manifest
+        self.own = own
+        self.clock = clock
+        self.traces = traces
+        self.channels: dict[str, PeerChannel] = {}
+        self._database = database
+
+    @property
+    def database(self) -> Database:
+        """The service's database. Raises SettingsError when the manifest says it has none."""
+        if self._database is None:
+            raise SettingsError(f"{self.manifest.package}/service.yaml says `database: false`")
+        return self._database
+
+    @property
+    def pages(self) -> Pages:
+        """Page tokens signed with this service's secret."""
+        if not self.own.page_key:
+            raise SettingsError("secret page_key is missing: put it into $TRADEWIND_SECRETS_DIR/page_key (mode 0600)")
+        return Pages(self.own.page_key)
+
+    def settings(self, cls: type[T]) -> T:
+        """The service's own settings."""
+        return settings.load(cls)
+
+    def connect(self, peer: str) -> grpc.aio.Channel:
+        """A channel to a peer, for generated stubs: `CatalogServiceStub(runtime.connect("catalog"))`.
+
+        The peer is found at TRADEWIND_PEER_<NAME> (addresses separated by commas), or by its name in the cluster's DNS.
+        """
+        if peer not in self.channels:
+            self.channels[peer] = channel.connect(
+                peer, settings.peer_target(peer), self.manifest, self.own, self.traces, credentials.client(self.own)
+            )
+        return self.channels[peer]
+
+
+Wiring = Callable[[Runtime], Service | Awaitable[Service]]
+"""A service's `__main__.service`: takes its parts from the runtime, gives the service back. May be async."""

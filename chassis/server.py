@@ -1,0 +1,85 @@
+"""Brings up one service from its `service.yaml` and its wiring, and takes it down without losing a call.
+
+`serve("services.orders", service)` is all a service's `__main__` needs. What happens to every call is listed in
+`interceptors`; the order in which a process starts and drains is `chassis.host`.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Mapping
+
+import uvloop
+
+from chassis import manifest as manifests
+from chassis import peers, settings
+from chassis.contract import ContractError
+from chassis.host import Host
+from chassis.idempotency import RequestStore
+from chassis.interceptors import Interceptor
+from chassis.interceptors.access_log import log_call
+from chassis.interceptors.authentication import Authenticate
+from chassis.interceptors.authorization import Authorize
+from chassis.interceptors.correlation import correlate
+from chassis.interceptors.deadlines import bound_deadline
+from chassis.interceptors.idempotency import AnswerOnce
+from chassis.interceptors.metrics import measure
+from chassis.interceptors.problems import report_problems
+from chassis.interceptors.shedding import Shed
+from chassis.interceptors.validation import decode_and_validate
+from chassis.manifest import ManifestError
+from chassis.runtime import Runtime, Service, Wiring
+from chassis.settings import RuntimeSettings, SettingsError
+from chassis.tokens import TokenVerifier
+from chassis.traces import Traces
+
+__all__ = ["Runtime", "Service", "serve"]
+
+
+def interceptors(
+    own: RuntimeSettings,
+    traces: Traces,
+    tokens: TokenVerifier,
+    callers: Mapping[str, frozenset[str]],
+    requests: RequestStore | None,
+) -> tuple[Interceptor, ...]:
+    """What every call passes on its way to the servicer, from the outside in."""
+    return (
+        correlate,  # one request id in every log line
+        traces.serve,
+        measure,
+        log_call,
+        report_problems,  # whatever is raised further in becomes one precise status
+        Shed(own.max_concurrent_calls, own.max_concurrent_streams),
+        bound_deadline,
+        Authenticate(tokens, peers.source(own)),
+        Authorize(callers),
+        decode_and_validate,  # after authorization: strangers learn nothing of the contract
+        *((AnswerOnce(requests),) if requests else ()),
+    )
+
+
+def serve(package: str, wiring: Wiring) -> None:
+    """Runs a service until SIGTERM or SIGINT. Exits with 2 and one line on stderr when it cannot start."""
+    try:
+        uvloop.run(_run(package, wiring))
+    except (SettingsError, ManifestError, ContractError) as error:
+        sys.exit(_said(package, error))
+
+
+async def _run(package: str, wiring: Wiring) -> None:
+    host = Host(manifests.of_package(package), settings.load(RuntimeSettings), interceptors)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await host.start(wiring)
+    try:
+        await stop.wait()
+    finally:
+        await host.stop()
+
+
+def _said(package: str, error: Exception) -> int:
+    sys.stderr.write(f"{package} cannot start: {error}\n")
+    return 2

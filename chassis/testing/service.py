@@ -1,0 +1,118 @@
+"""A service in this process: on a unix socket, behind its real interceptors, on its real database."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from chassis import manifest as manifests
+from chassis.clock import Clock
+from chassis.database import Database
+from chassis.host import Host
+from chassis.interceptors.authentication import AUTHORIZATION_KEY
+from chassis.peers import ASSERTED_KEY
+from chassis.runtime import Wiring
+from chassis.server import interceptors
+from chassis.settings import RuntimeSettings, Secret
+from chassis.testing.tokens import Tokens
+
+
+class RunningService:
+    """A service to call."""
+
+    def __init__(self, host: Host, target: str) -> None:
+        self._host = host
+        self.target = target
+        self._channels: list[grpc.aio.Channel] = []
+
+    @property
+    def database(self) -> Database:
+        """The service's database."""
+        return self._host.runtime.database
+
+    def channel(self, *, peer: str = "", token: str = "", **metadata: str) -> grpc.aio.Channel:
+        """A plain gRPC channel whose calls say they come from `peer`, on behalf of `token`'s user. Errors are AioRpcErrors."""
+        told = {**({ASSERTED_KEY: peer} if peer else {}), **({AUTHORIZATION_KEY: f"Bearer {token}"} if token else {})}
+        channel = grpc.aio.insecure_channel(
+            self.target, interceptors=_adding({**told, **{k.replace("_", "-"): v for k, v in metadata.items()}})
+        )
+        self._channels.append(channel)
+        return channel
+
+    async def close(self) -> None:
+        """Closes the channels, then drains the service."""
+        for channel in self._channels:
+            await channel.close()
+        await self._host.stop()
+
+
+@asynccontextmanager
+async def running(
+    wiring: Wiring,
+    package: str,
+    *,
+    database_url: str | None = None,
+    nats_url: str = "",
+    tokens: Tokens | None = None,
+    clock: Clock | None = None,
+    **settings: Any,
+) -> AsyncIterator[RunningService]:
+    """The service of `package`, for the block. Further `settings` are fields of RuntimeSettings."""
+    with tempfile.TemporaryDirectory(prefix="tradewind-") as directory:
+        target = f"unix:{Path(directory) / 'grpc.sock'}"
+        own = replace(_settings(target, database_url, nats_url), **settings)
+        host = Host(manifests.of_package(package), own, interceptors, clock, (tokens or Tokens()).fetch)
+        await host.start(wiring)
+        service = RunningService(host, target)
+        try:
+            yield service
+        finally:
+            await service.close()
+
+
+def _settings(target: str, database_url: str | None, nats_url: str) -> RuntimeSettings:
+    return RuntimeSettings(
+        grpc_address=target,
+        operations_address="127.0.0.1:0",
+        database_url=Secret(database_url) if database_url else None,
+        nats_url=nats_url,
+        reply_key=Secret("00" * 32),
+        page_key=Secret("11" * 32),
+        drain_seconds=0,
+        grace_seconds=2,
+        log_level="warning",
+    )
+
+
+def _adding(metadata: dict[str, str]) -> list[grpc.aio.ClientInterceptor]:
+    pairs = tuple(metadata.items())
+    return [kind(pairs) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
+
+
+class _Adding:
+    def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._metadata = metadata
+
+    async def _add(self, proceed: Any, details: grpc.aio.ClientCallDetails, request: Any) -> Any:
+        metadata = grpc.aio.Metadata(*(details.metadata or ()), *self._metadata)
+        return await proceed(details._replace(metadata=metadata), request)
+
+
+class _UnaryUnary(_Adding, grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc has no types at run time
+    intercept_unary_unary = _Adding._add
+
+
+class _UnaryStream(_Adding, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[misc]  # as above
+    intercept_unary_stream = _Adding._add
+
+
+class _StreamUnary(_Adding, grpc.aio.StreamUnaryClientInterceptor):  # type: ignore[misc]  # as above
+    intercept_stream_unary = _Adding._add
+
+
+class _StreamStream(_Adding, grpc.aio.StreamStreamClientInterceptor):  # type: ignore[misc]  # as above
+    intercept_stream_stream = _Adding._add
