@@ -52,6 +52,8 @@ class Problem(Exception):
     kind: ClassVar[Kind]
     reason: str = "UNSPECIFIED"
     is_transient: ClassVar[bool] = False
+    keeps_effect: ClassVar[bool] = False
+    """Raised inside `Call.once`, it undoes nothing: what was done before is committed together with the refusal."""
 
     def __init__(
         self, message: str, *, reason: str | None = None, retry_after: timedelta | None = None, **metadata: str

@@ -95,21 +95,30 @@ class RequestStore:
         """A transaction that holds the claim, to be answered with `Transaction.reply`.
 
         Raises Replay when the claim was answered before, the Problem when it was refused, RequestIdReused when it was
-        for something else. A permanent Problem raised inside undoes the effect and becomes the answer.
+        for something else. A permanent Problem raised inside becomes the answer, and undoes the effect unless it says
+        that it keeps it.
         """
         columns = {**asdict(claim.key), "fingerprint": claim.fingerprint, "kept_forever": keep_forever}
-        is_ours = False
+        is_ours, final = False, None
         try:
             async with self._database.transaction(SQL.claim, **columns) as tx:
                 if not tx.opened:
                     raise await self._stored_answer(tx, claim)
                 is_ours = True
-                yield tx
-                tx.closing(SQL.keep_reply, **asdict(claim.key), reply=self._kept(claim, tx))
+                try:
+                    yield tx
+                except errors.Problem as problem:
+                    if not problem.keeps_effect:
+                        raise
+                    final = problem
+                reply, refusal = (None, _serialized(final)) if final else (self._kept(claim, tx), None)
+                tx.closing(SQL.keep_answer, **asdict(claim.key), reply=reply, refusal=refusal)
         except errors.Problem as problem:
             if is_ours and not problem.is_transient:
                 await self._keep_refusal(claim, columns, problem)
             raise
+        if final:
+            raise final
 
     async def sweep(self) -> None:
         """Forget the answers nobody will ask for again."""
@@ -118,8 +127,7 @@ class RequestStore:
                 pass
 
     async def _keep_refusal(self, claim: Claim, columns: dict[str, object], problem: errors.Problem) -> None:
-        refusal = status.to_status(problem).SerializeToString()
-        async with self._database.transaction(SQL.keep_refusal, **columns, refusal=refusal) as tx:
+        async with self._database.transaction(SQL.keep_refusal, **columns, refusal=_serialized(problem)) as tx:
             # The rollback let go of the claim. A duplicate that got hold of it in between has given the first answer.
             if not tx.opened:
                 raise await self._stored_answer(tx, claim) from problem
@@ -145,6 +153,11 @@ class RequestStore:
         if not claim.is_sealed:
             return reply
         return self._cipher.decrypt(reply[:_NONCE_BYTES], reply[_NONCE_BYTES:], _context(claim.key))
+
+
+def _serialized(problem: errors.Problem) -> bytes:
+    refusal: bytes = status.to_status(problem).SerializeToString()
+    return refusal
 
 
 def _context(key: Key) -> bytes:

@@ -6,8 +6,8 @@ VALUES (%(principal)s, %(method)s, %(request_id)s, %(fingerprint)s, %(kept_forev
 ON CONFLICT DO NOTHING
 RETURNING true AS is_ours;
 
--- name: keep_reply
-UPDATE request SET reply = %(reply)s
+-- name: keep_answer
+UPDATE request SET reply = %(reply)s, refusal = %(refusal)s
 WHERE principal = %(principal)s AND method = %(method)s AND request_id = %(request_id)s;
 
 -- name: keep_refusal

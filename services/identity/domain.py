@@ -57,6 +57,7 @@ class RefreshTokenReused(errors.Unauthenticated):
     """The token was used up before: somebody stole it or its successor. The session has ended."""
 
     reason = "REFRESH_TOKEN_REUSED"
+    keeps_effect = True
 
 
 class UserNotFound(errors.NotFound):

@@ -136,6 +136,19 @@ async def test_a_refusal_is_an_answer(store: RequestStore, database: Database) -
     assert await effects(database) == 0
 
 
+async def test_a_refusal_may_keep_its_effect(store: RequestStore, database: Database) -> None:
+    """What it did is committed with it, once; a repeat is refused in the same words."""
+
+    class Reported(errors.Unauthenticated):
+        reason = "REPORTED"
+        keeps_effect = True
+
+    for _ in range(2):
+        with pytest.raises(errors.Unauthenticated, match="REPORTED: seen"):
+            await refuse(store, Reported("seen"))
+    assert await effects(database) == 1
+
+
 async def test_a_passing_problem_is_not_an_answer(store: RequestStore, database: Database) -> None:
     """The repeat is what the problem asked for."""
     with pytest.raises(errors.Unavailable):
