@@ -23,6 +23,9 @@ class Backoff:
         return longest * (1 - chance / 2)
 
 
+USUAL_BACKOFF = Backoff()
+
+
 @dataclass(frozen=True)
 class PlannedStep:
     """One step as the machine sees it."""
@@ -31,7 +34,7 @@ class PlannedStep:
     has_undo: bool = True
     is_pivot: bool = False
     patience: int = 10
-    backoff: Backoff = Backoff()
+    backoff: Backoff = USUAL_BACKOFF
 
 
 @dataclass(frozen=True)

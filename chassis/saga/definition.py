@@ -1,0 +1,63 @@
+"""A saga as a service tells it: its steps in order, each with its undo."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from chassis.database import Transaction
+from chassis.saga.machine import Direction, Run, Transition
+from chassis.saga.plan import USUAL_BACKOFF, Backoff, Plan, PlannedStep
+
+T = TypeVar("T")
+
+Action: TypeAlias = Callable[[T, str], Awaitable[None]]
+"""Called with the saga's data and a request id. Raises a permanent Problem to refuse, a transient one to be retried."""
+
+Recorder: TypeAlias = Callable[[Transaction, T, Transition], Awaitable[None]]
+"""Writes what a move of the saga means to its service, in the transaction of the move."""
+
+
+@dataclass(frozen=True)
+class Step(Generic[T]):
+    """One thing to do. Both actions are idempotent by request id; the undo tolerates that nothing was ever done.
+
+    `patience` is how many failures in a row are borne before the saga turns back. A step is marked `is_pivot` when
+    nothing may be undone after it.
+    """
+
+    name: str
+    do: Action[T]
+    undo: Action[T] | None = None
+    is_pivot: bool = False
+    patience: int = 10
+    backoff: Backoff = USUAL_BACKOFF
+
+
+@dataclass(frozen=True)
+class Definition(Generic[T]):
+    """A kind of saga. Its data is what its steps need; it never changes and is forgotten at the end."""
+
+    kind: str
+    steps: tuple[Step[T], ...]
+    record: Recorder[T]
+    to_json: Callable[[T], dict[str, Any]]
+    from_json: Callable[[dict[str, Any]], T]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the machine must know."""
+        return Plan(self.kind, tuple(_planned(step) for step in self.steps))
+
+    def action(self, position: int, run: Run) -> Action[T]:
+        """What carries out the command."""
+        step = self.steps[position]
+        if run.direction is Direction.DO:
+            return step.do
+        if step.undo is None:
+            raise TypeError(f"{self.kind}.{step.name} has no undo")
+        return step.undo
+
+
+def _planned(step: Step[T]) -> PlannedStep:
+    return PlannedStep(step.name, step.undo is not None, step.is_pivot, step.patience, step.backoff)

@@ -1,0 +1,259 @@
+"""Drives sagas through their steps: leased, fenced, and ready to die at any instant.
+
+A saga is begun by the transaction that needs it and driven at once by the process that began it. Whatever is due and
+driven by nobody, after a pause or a crash, is claimed by whoever looks first. No transaction is open during a step; each
+move is one transaction, which carries what the move means to the service too.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from chassis import errors, failpoints, ids, logs, traceparent
+from chassis.clock import Clock
+from chassis.database import Database, Transaction
+from chassis.saga import metrics, store
+from chassis.saga.definition import Definition
+from chassis.saga.events import Event, Failed, Refused, Resumed, Succeeded, Wish
+from chassis.saga.machine import Direction, Run, State, Transition, advance, begin
+from chassis.saga.store import Claim, Lease
+
+log = logs.logger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one process takes on, and how long it is believed in when it falls silent."""
+
+    concurrency: int = 64
+    lease_seconds: float = 10.0
+    poll_seconds: float = 0.2
+    drain_seconds: float = 5.0
+    measure_seconds: float = 5.0
+
+
+@dataclass(eq=False)
+class _Held(Generic[T]):
+    """A saga this process drives."""
+
+    data: T
+    transition: Transition
+    fence: int
+    lease: Lease
+    traceparent: str
+
+    @property
+    def state(self) -> State:
+        return self.transition.state
+
+    @property
+    def saga_id(self) -> str:
+        return self.state.seed
+
+
+class _LostError(Exception):
+    """Somebody else has the saga now."""
+
+
+class Driver(Generic[T]):
+    """All sagas of one kind, as far as this process drives them. `run` is a service's background task."""
+
+    def __init__(
+        self, database: Database, clock: Clock, definition: Definition[T], limits: Limits | None = None
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._definition = definition
+        self._plan = definition.plan
+        self._limits = limits or Limits()
+        self._owner = f"{socket.gethostname()}/{os.getpid()}/{ids.uuid7()}"
+        self._held: set[_Held[T]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_open = False
+
+    async def run(self) -> None:
+        """Drive what is due until cancelled; then end the steps under way and let go of the rest."""
+        self._is_open = True
+        try:
+            async with asyncio.TaskGroup() as chores:
+                chores.create_task(self._repeat(self._claim_due, self._limits.poll_seconds))
+                chores.create_task(self._repeat(self._renew_leases, self._limits.lease_seconds / 4))
+                chores.create_task(self._repeat(self._measure, self._limits.measure_seconds))
+        finally:
+            self._is_open = False
+            await self._drain()
+
+    def start(self, tx: Transaction, saga_id: str, data: T) -> None:
+        """Begin a saga with this transaction. It sets out when the transaction has committed."""
+        now = self._clock.now()
+        transition = begin(self._plan, now, saga_id)
+        lease = self._lease() if self._has_room() else Lease(None, now)
+        trace = traceparent.current()
+        store.start(tx, self._definition.kind, transition.state, self._definition.to_json(data), lease, trace, now)
+        if lease.owner:
+            held = _Held(data, transition, store.FIRST_FENCE, lease, trace)
+            tx.on_commit(lambda: self._take(held))
+
+    async def grant(self, tx: Transaction, saga_id: str, wish: Wish) -> State:
+        """Do with a saga what somebody asks for, whoever drives it now. Raises why not."""
+        claim = await store.lock(tx, self._definition.kind, saga_id)
+        transition = advance(self._plan, claim.state, wish)
+        data = self._data(claim)
+        lease = self._lease() if isinstance(transition.command, Run) else None
+        await store.turn(tx, transition.state, lease, wish.at)
+        await self._record(tx, data, transition)
+        if lease:
+            held = _Held(data, transition, claim.fence + 1, lease, claim.traceparent)
+            tx.on_commit(lambda: self._take(held))
+        return transition.state
+
+    def _take(self, held: _Held[T]) -> None:
+        """Drive a saga in a task of its own, which inherits neither the caller's deadline nor its transaction."""
+        self._held.add(held)
+        task = asyncio.get_running_loop().create_task(self._drive(held), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drive(self, held: _Held[T]) -> None:
+        """Step by step until the saga rests, waits or is lost, or this process is to end."""
+        traceparent.carry(held.traceparent)
+        try:
+            while self._is_open and isinstance(held.transition.command, Run):
+                await self._step(held, held.transition.command)
+        except _LostError:
+            metrics.LOST.labels(self._definition.kind).inc()
+            log.info("saga_lost", saga_id=held.saga_id)
+            self._held.discard(held)
+        except Exception:
+            log.exception("saga_interrupted", saga_id=held.saga_id)
+            await self._let_go([held], after=timedelta(seconds=1))
+        else:
+            if not isinstance(held.transition.command, Run):
+                self._held.discard(held)
+
+    async def _step(self, held: _Held[T], command: Run) -> None:
+        place = f"{self._definition.kind}.{command.step.name}"
+        place += "" if command.direction is Direction.DO else ".undo"
+        event = await self._call(held, command, place)
+        await self._move(held, event)
+        await failpoints.reach(f"{place}.recorded")
+
+    async def _call(self, held: _Held[T], command: Run, place: str) -> Event:
+        """Carry out the command, and say how that went."""
+        act = self._definition.action(held.state.position, command)
+        seconds = metrics.STEP_SECONDS
+        labels = (self._definition.kind, command.step.name, command.direction.value)
+        began = asyncio.get_running_loop().time()
+        event: Event
+        try:
+            await failpoints.reach(f"{place}.before")
+            await act(held.data, _request_id(held.state, command))
+            await failpoints.reach(f"{place}.after")
+            event = Succeeded(self._clock.now())
+        except errors.Problem as problem:
+            kind = Failed if problem.is_transient else Refused
+            event = kind(self._clock.now(), problem.reason, problem.message)
+        seconds.labels(*labels, type(event).__name__.lower()).observe(asyncio.get_running_loop().time() - began)
+        return event
+
+    async def _move(self, held: _Held[T], event: Event) -> None:
+        transition = advance(self._plan, held.state, event)
+        statement, params = store.move(transition.state, held.fence, event.at)
+        async with self._database.transaction(statement, **params) as tx:
+            if not tx.opened:
+                raise _LostError
+            await self._record(tx, held.data, transition)
+        held.transition = transition
+        held.fence += 1
+
+    async def _record(self, tx: Transaction, data: T, transition: Transition) -> None:
+        await self._definition.record(tx, data, transition)
+        if transition.state.status.is_final:
+            tx.on_commit(metrics.FINISHED.labels(self._definition.kind, transition.state.status.value).inc)
+
+    async def _claim_due(self) -> None:
+        room = self._limits.concurrency - len(self._held)
+        if room <= 0:
+            return
+        now = self._clock.now()
+        lease = self._lease()
+        async with self._database.read() as reader:
+            claims = await store.claim(reader, self._definition.kind, lease, room, now)
+        for claim in claims:
+            metrics.CLAIMED.labels(self._definition.kind).inc()
+            transition = advance(self._plan, claim.state, Resumed(now))
+            self._take(_Held(self._data(claim), transition, claim.fence, lease, claim.traceparent))
+
+    async def _renew_leases(self) -> None:
+        """Hold on to what has been held for some time; most sagas are over before that."""
+        soon = self._clock.now() + timedelta(seconds=self._limits.lease_seconds * 0.6)
+        ageing = [held for held in self._held if held.lease.until < soon]
+        if not ageing:
+            return
+        lease = self._lease()
+        async with self._database.read() as reader:
+            await store.renew(reader, [held.saga_id for held in ageing], lease)
+        for held in ageing:
+            held.lease = lease
+
+    async def _measure(self) -> None:
+        kind = self._definition.kind
+        async with self._database.read() as reader:
+            unfinished = {entry.status: entry for entry in await store.count_unfinished(reader, kind)}
+        for status in store.UNFINISHED:
+            metrics.UNFINISHED.labels(kind, status.value).set(unfinished[status].sagas if status in unfinished else 0)
+        now = self._clock.now()
+        ages = [(now - entry.oldest).total_seconds() for entry in unfinished.values()]
+        metrics.OLDEST_UNFINISHED.labels(kind).set(max(ages, default=0))
+
+    async def _drain(self) -> None:
+        """Let the steps under way end, if they end soon, and give every saga back at once."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self._limits.drain_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._let_go(list(self._held))
+
+    async def _let_go(self, sagas: Iterable[_Held[T]], after: timedelta = timedelta()) -> None:
+        """Offer sagas to whoever looks next. Without a database they are offered when their lease ends."""
+        given_back = list(sagas)
+        self._held.difference_update(given_back)
+        if not given_back:
+            return
+        with suppress(errors.TransientProblem):
+            async with self._database.read() as reader:
+                await store.release(
+                    reader, [held.saga_id for held in given_back], self._owner, self._clock.now() + after
+                )
+
+    async def _repeat(self, chore: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
+        while True:
+            try:
+                await chore()
+            except errors.TransientProblem as problem:
+                log.warning("saga_chore_failed", chore=chore.__name__, reason=problem.reason)
+            await self._clock.sleep(pause_seconds)
+
+    def _lease(self) -> Lease:
+        return Lease(self._owner, self._clock.now() + timedelta(seconds=self._limits.lease_seconds))
+
+    def _has_room(self) -> bool:
+        return self._is_open and len(self._held) < self._limits.concurrency
+
+    def _data(self, claim: Claim) -> T:
+        if claim.data is None:
+            raise TypeError(f"saga {claim.saga_id} has ended; it has forgotten its data")
+        return self._definition.from_json(claim.data)
+
+
+def _request_id(state: State, command: Run) -> str:
+    """The id that names this call in all its repetitions, whoever makes it."""
+    return ids.derived(state.seed, command.step.name, command.direction, str(state.round))

@@ -1,0 +1,157 @@
+"""Sagas as rows. Whatever may be written is written under the fence that was read."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString, TypeAlias
+
+from chassis.database import Reader, Row, Transaction
+from chassis.saga.encoding import from_json, to_json
+from chassis.saga.errors import SagaNotFound
+from chassis.saga.machine import State, Status
+from chassis.statements import Statements
+
+SQL = Statements("chassis.saga")
+FIRST_FENCE = 1
+UNFINISHED = (Status.RUNNING, Status.COMPENSATING, Status.NEEDS_OPERATOR)
+BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A saga as its new holder finds it. The data is None once the saga has ended."""
+
+    saga_id: str
+    state: State
+    data: Json | None
+    fence: int
+    traceparent: str
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who holds a saga, and until when. Without an owner it is up for anybody from then on."""
+
+    owner: str | None
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Account:
+    """A saga as an operator sees it."""
+
+    saga_id: str
+    kind: str
+    state: State
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """How many sagas stand somewhere short of their end, and since when the oldest."""
+
+    status: Status
+    sagas: int
+    oldest: datetime
+
+
+def start(tx: Transaction, kind: str, state: State, data: Json, lease: Lease, traceparent: str, now: datetime) -> None:
+    """Insert a new saga, in the round trip of the COMMIT."""
+    tx.closing(
+        SQL.start,
+        saga_id=state.seed,
+        kind=kind,
+        status=state.status.value,
+        state=_dumps(to_json(state)),
+        data=_dumps(data),
+        owner=lease.owner,
+        due_at=lease.until,
+        traceparent=traceparent,
+        now=now,
+    )
+
+
+def move(state: State, fence: int, now: datetime) -> tuple[LiteralString, Json]:
+    """The statement that moves a saga on, if the fence still stands, and its parameters. No row: it does not."""
+    goes_on = state.status in {Status.RUNNING, Status.COMPENSATING} and state.wake_at is None
+    return SQL.move, _moved(state, now) | {"fence": fence, "goes_on": goes_on, "wake_at": state.wake_at}
+
+
+async def turn(tx: Transaction, state: State, lease: Lease | None, now: datetime) -> None:
+    """Move a saga whose row this transaction has locked, whoever holds it."""
+    owner, due_at = (lease.owner, lease.until) if lease else (None, None)
+    await tx.execute(SQL.turn, **_moved(state, now), owner=owner, due_at=due_at)
+
+
+async def claim(reader: Reader, kind: str, lease: Lease, limit: int, now: datetime) -> list[Claim]:
+    """Take over sagas that are due and that nobody else is claiming."""
+    rows = await reader.all(SQL.claim, kind=kind, owner=lease.owner, due_at=lease.until, limit=limit, now=now)
+    return [_claim(row) for row in rows]
+
+
+async def lock(tx: Transaction, kind: str, saga_id: str) -> Claim:
+    """Read a saga and let nobody move it before this transaction ends."""
+    row = await tx.first(SQL.lock, saga_id=saga_id, kind=kind)
+    if row is None:
+        raise SagaNotFound("There is no such saga.", saga_id=saga_id)
+    return _claim(row)
+
+
+async def renew(reader: Reader, saga_ids: Sequence[str], lease: Lease) -> None:
+    """Hold on to these sagas."""
+    await reader.execute(SQL.renew, saga_ids=list(saga_ids), owner=lease.owner, due_at=lease.until)
+
+
+async def release(reader: Reader, saga_ids: Sequence[str], owner: str, due_at: datetime) -> None:
+    """Let go of these sagas: anybody may claim them from then on."""
+    await reader.execute(SQL.release, saga_ids=list(saga_ids), owner=owner, due_at=due_at)
+
+
+async def find(reader: Reader, kind: str, saga_id: str) -> Account:
+    """One saga. Raises SagaNotFound."""
+    row = await reader.first(SQL.find, saga_id=saga_id, kind=kind)
+    if row is None:
+        raise SagaNotFound("There is no such saga.", saga_id=saga_id)
+    return _account(row)
+
+
+async def page(reader: Reader, kind: str, status: Status | None, after: str | None, limit: int) -> list[Account]:
+    """Sagas after that one, the oldest first: their ids tell when they began."""
+    bounds = {"kind": kind, "after": after or BEFORE_ALL, "limit": limit}
+    if status is None:
+        return [_account(row) for row in await reader.all(SQL.list_all, **bounds)]
+    return [_account(row) for row in await reader.all(SQL.list_by_status, **bounds, status=status.value)]
+
+
+async def count_unfinished(reader: Reader, kind: str) -> list[Unfinished]:
+    """What has not ended yet, by status."""
+    rows = await reader.all(SQL.count_unfinished, kind=kind)
+    return [Unfinished(Status(row["status"]), row["sagas"], row["oldest"]) for row in rows]
+
+
+def _moved(state: State, now: datetime) -> Json:
+    return {
+        "saga_id": state.seed,
+        "status": state.status.value,
+        "state": _dumps(to_json(state)),
+        "is_final": state.status.is_final,
+        "now": now,
+    }
+
+
+def _claim(row: Row) -> Claim:
+    state = from_json(row["saga_id"], row["state"])
+    return Claim(row["saga_id"], state, row["data"], row["fence"], row["traceparent"])
+
+
+def _account(row: Row) -> Account:
+    state = from_json(row["saga_id"], row["state"])
+    return Account(row["saga_id"], row["kind"], state, row["created_at"], row["updated_at"])
+
+
+def _dumps(value: Json) -> str:
+    return json.dumps(value, separators=(",", ":"))
