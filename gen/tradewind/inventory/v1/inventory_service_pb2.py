@@ -28,7 +28,7 @@ from tradewind.inventory.v1 import stock_pb2 as tradewind_dot_inventory_dot_v1_d
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.tradewind/inventory/v1/inventory_service.proto\x12\x16tradewind.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\"tradewind/inventory/v1/stock.proto\x1a tradewind/policy/v1/policy.proto\"\xe7\x01\n\x0eReserveRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x9a\x01\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLineBh\xbaHe\x92\x01\x04\x08\x01\x10\x64\xba\x01[\n\x10lines.unique_sku\x12$each SKU must stand in one line only\x1a!this.map(line, line.sku).unique()\"K\n\x0fReserveResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"J\n\x0eReleaseRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"K\n\x0fReleaseResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"I\n\rCommitRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"J\n\x0e\x43ommitResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"\xa4\x01\n\x12\x41\x64justStockRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x03sku\x18\x02 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12%\n\x05\x64\x65lta\x18\x03 \x01(\x03\x42\x16\xbaH\x13\"\x11\x18\xc0\x84=(\xc0\xfb\xc2\xff\xff\xff\xff\xff\xff\x01\x38\x00\x12\x16\n\x04note\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x87\x01\n\x13\x41\x64justStockResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12:\n\x0c\x61vailability\x18\x04 \x01(\x0b\x32$.tradewind.inventory.v1.Availability\"W\n\x16GetAvailabilityRequest\x12=\n\x04skus\x18\x01 \x03(\tB/\xbaH,\x92\x01)\x08\x01\x10\x64\x18\x01\"!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"U\n\x17GetAvailabilityResponse\x12:\n\x0c\x61vailability\x18\x01 \x03(\x0b\x32$.tradewind.inventory.v1.Availability\"3\n\x15GetReservationRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"R\n\x16GetReservationResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation2\x97\x07\n\x10InventoryService\x12\x84\x01\n\x07Reserve\x12&.tradewind.inventory.v1.ReserveRequest\x1a\'.tradewind.inventory.v1.ReserveResponse\"(\x90\x02\x02\xaa\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x12\x84\x01\n\x07Release\x12&.tradewind.inventory.v1.ReleaseRequest\x1a\'.tradewind.inventory.v1.ReleaseResponse\"(\x90\x02\x02\xaa\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x12\x81\x01\n\x06\x43ommit\x12%.tradewind.inventory.v1.CommitRequest\x1a&.tradewind.inventory.v1.CommitResponse\"(\x90\x02\x02\xaa\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x12\x95\x01\n\x0b\x41\x64justStock\x12*.tradewind.inventory.v1.AdjustStockRequest\x1a+.tradewind.inventory.v1.AdjustStockResponse\")\x90\x02\x02\xaa\xbb\x18\x07\x08\x03\x12\x03\x08\x90\x1c\x82\xd3\xe4\x93\x02\x15\"\x10/v1/stock:adjust:\x01*(\x01\x30\x01\x12\xb4\x01\n\x0fGetAvailability\x12..tradewind.inventory.v1.GetAvailabilityRequest\x1a/.tradewind.inventory.v1.GetAvailabilityResponse\"@\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/availability\x12\xa1\x01\n\x0eGetReservation\x12-.tradewind.inventory.v1.GetReservationRequest\x1a..tradewind.inventory.v1.GetReservationResponse\"0\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/reservations/{order_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.tradewind/inventory/v1/inventory_service.proto\x12\x16tradewind.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\"tradewind/inventory/v1/stock.proto\x1a tradewind/policy/v1/policy.proto\"\xf4\x01\n\x0eReserveRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\xa7\x01\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLineBu\xbaHr\x92\x01\x04\x08\x01\x10\x64\xba\x01h\n\x10lines.unique_sku\x12$each SKU must stand in one line only\x1a.this.map(line, line.sku.upperAscii()).unique()\"K\n\x0fReserveResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"J\n\x0eReleaseRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"K\n\x0fReleaseResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"I\n\rCommitRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"J\n\x0e\x43ommitResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"\xb0\x01\n\x12\x41\x64justStockRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x03sku\x18\x02 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12%\n\x05\x64\x65lta\x18\x03 \x01(\x03\x42\x16\xbaH\x13\"\x11\x18\xc0\x84=(\xc0\xfb\xc2\xff\xff\xff\xff\xff\xff\x01\x38\x00\x12\"\n\x04note\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\"\x87\x01\n\x13\x41\x64justStockResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12:\n\x0c\x61vailability\x18\x04 \x01(\x0b\x32$.tradewind.inventory.v1.Availability\"W\n\x16GetAvailabilityRequest\x12=\n\x04skus\x18\x01 \x03(\tB/\xbaH,\x92\x01)\x08\x01\x10\x64\x18\x01\"!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"U\n\x17GetAvailabilityResponse\x12:\n\x0c\x61vailability\x18\x01 \x03(\x0b\x32$.tradewind.inventory.v1.Availability\"3\n\x15GetReservationRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"R\n\x16GetReservationResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation2\x97\x07\n\x10InventoryService\x12\x84\x01\n\x07Reserve\x12&.tradewind.inventory.v1.ReserveRequest\x1a\'.tradewind.inventory.v1.ReserveResponse\"(\x90\x02\x02\xaa\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x12\x84\x01\n\x07Release\x12&.tradewind.inventory.v1.ReleaseRequest\x1a\'.tradewind.inventory.v1.ReleaseResponse\"(\x90\x02\x02\xaa\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x12\x81\x01\n\x06\x43ommit\x12%.tradewind.inventory.v1.CommitRequest\x1a&.tradewind.inventory.v1.CommitResponse\"(\x90\x02\x02\xaa\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x12\x95\x01\n\x0b\x41\x64justStock\x12*.tradewind.inventory.v1.AdjustStockRequest\x1a+.tradewind.inventory.v1.AdjustStockResponse\")\x90\x02\x02\xaa\xbb\x18\x07\x08\x03\x12\x03\x08\x90\x1c\x82\xd3\xe4\x93\x02\x15\"\x10/v1/stock:adjust:\x01*(\x01\x30\x01\x12\xb4\x01\n\x0fGetAvailability\x12..tradewind.inventory.v1.GetAvailabilityRequest\x1a/.tradewind.inventory.v1.GetAvailabilityResponse\"@\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/availability\x12\xa1\x01\n\x0eGetReservation\x12-.tradewind.inventory.v1.GetReservationRequest\x1a..tradewind.inventory.v1.GetReservationResponse\"0\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/reservations/{order_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVEREQUEST'].fields_by_name['order_id']._loaded_options = None
   _globals['_RESERVEREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_RESERVEREQUEST'].fields_by_name['lines']._loaded_options = None
-  _globals['_RESERVEREQUEST'].fields_by_name['lines']._serialized_options = b'\272He\222\001\004\010\001\020d\272\001[\n\020lines.unique_sku\022$each SKU must stand in one line only\032!this.map(line, line.sku).unique()'
+  _globals['_RESERVEREQUEST'].fields_by_name['lines']._serialized_options = b'\272Hr\222\001\004\010\001\020d\272\001h\n\020lines.unique_sku\022$each SKU must stand in one line only\032.this.map(line, line.sku.upperAscii()).unique()'
   _globals['_RELEASEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RELEASEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_RELEASEREQUEST'].fields_by_name['order_id']._loaded_options = None
@@ -56,7 +56,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['delta']._loaded_options = None
   _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['delta']._serialized_options = b'\272H\023\"\021\030\300\204=(\300\373\302\377\377\377\377\377\377\0018\000'
   _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['note']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['note']._serialized_options = b'\272H\021r\017\030\310\0012\n^[^\\x00]*$'
   _globals['_GETAVAILABILITYREQUEST'].fields_by_name['skus']._loaded_options = None
   _globals['_GETAVAILABILITYREQUEST'].fields_by_name['skus']._serialized_options = b'\272H,\222\001)\010\001\020d\030\001\"!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
   _globals['_GETRESERVATIONREQUEST'].fields_by_name['order_id']._loaded_options = None
@@ -74,29 +74,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVENTORYSERVICE'].methods_by_name['GetReservation']._loaded_options = None
   _globals['_INVENTORYSERVICE'].methods_by_name['GetReservation']._serialized_options = b'\220\002\001\252\273\030\006\010\003\022\002\010\001\202\323\344\223\002\035\022\033/v1/reservations/{order_id}'
   _globals['_RESERVEREQUEST']._serialized_start=204
-  _globals['_RESERVEREQUEST']._serialized_end=435
-  _globals['_RESERVERESPONSE']._serialized_start=437
-  _globals['_RESERVERESPONSE']._serialized_end=512
-  _globals['_RELEASEREQUEST']._serialized_start=514
-  _globals['_RELEASEREQUEST']._serialized_end=588
-  _globals['_RELEASERESPONSE']._serialized_start=590
-  _globals['_RELEASERESPONSE']._serialized_end=665
-  _globals['_COMMITREQUEST']._serialized_start=667
-  _globals['_COMMITREQUEST']._serialized_end=740
-  _globals['_COMMITRESPONSE']._serialized_start=742
-  _globals['_COMMITRESPONSE']._serialized_end=816
-  _globals['_ADJUSTSTOCKREQUEST']._serialized_start=819
-  _globals['_ADJUSTSTOCKREQUEST']._serialized_end=983
-  _globals['_ADJUSTSTOCKRESPONSE']._serialized_start=986
-  _globals['_ADJUSTSTOCKRESPONSE']._serialized_end=1121
-  _globals['_GETAVAILABILITYREQUEST']._serialized_start=1123
-  _globals['_GETAVAILABILITYREQUEST']._serialized_end=1210
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=1212
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=1297
-  _globals['_GETRESERVATIONREQUEST']._serialized_start=1299
-  _globals['_GETRESERVATIONREQUEST']._serialized_end=1350
-  _globals['_GETRESERVATIONRESPONSE']._serialized_start=1352
-  _globals['_GETRESERVATIONRESPONSE']._serialized_end=1434
-  _globals['_INVENTORYSERVICE']._serialized_start=1437
-  _globals['_INVENTORYSERVICE']._serialized_end=2356
+  _globals['_RESERVEREQUEST']._serialized_end=448
+  _globals['_RESERVERESPONSE']._serialized_start=450
+  _globals['_RESERVERESPONSE']._serialized_end=525
+  _globals['_RELEASEREQUEST']._serialized_start=527
+  _globals['_RELEASEREQUEST']._serialized_end=601
+  _globals['_RELEASERESPONSE']._serialized_start=603
+  _globals['_RELEASERESPONSE']._serialized_end=678
+  _globals['_COMMITREQUEST']._serialized_start=680
+  _globals['_COMMITREQUEST']._serialized_end=753
+  _globals['_COMMITRESPONSE']._serialized_start=755
+  _globals['_COMMITRESPONSE']._serialized_end=829
+  _globals['_ADJUSTSTOCKREQUEST']._serialized_start=832
+  _globals['_ADJUSTSTOCKREQUEST']._serialized_end=1008
+  _globals['_ADJUSTSTOCKRESPONSE']._serialized_start=1011
+  _globals['_ADJUSTSTOCKRESPONSE']._serialized_end=1146
+  _globals['_GETAVAILABILITYREQUEST']._serialized_start=1148
+  _globals['_GETAVAILABILITYREQUEST']._serialized_end=1235
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=1237
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=1322
+  _globals['_GETRESERVATIONREQUEST']._serialized_start=1324
+  _globals['_GETRESERVATIONREQUEST']._serialized_end=1375
+  _globals['_GETRESERVATIONRESPONSE']._serialized_start=1377
+  _globals['_GETRESERVATIONRESPONSE']._serialized_end=1459
+  _globals['_INVENTORYSERVICE']._serialized_start=1462
+  _globals['_INVENTORYSERVICE']._serialized_end=2381
 # @@protoc_insertion_point(module_scope)

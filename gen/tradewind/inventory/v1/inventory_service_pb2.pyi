@@ -188,11 +188,13 @@ class AdjustStockRequest(_message.Message):
     request_id: _builtins.str
     """Names the line: the same id and content again change nothing."""
     sku: _builtins.str
-    """Which product."""
+    """Which product. Letters become upper case."""
     delta: _builtins.int
     """How many came in (above zero) or went out (below zero). From -1,000,000 to 1,000,000, not zero."""
     note: _builtins.str
-    """Why, for the people who read the history, for example `delivery 4711`. At most 200 characters."""
+    """Why, for the people who read the history, for example `delivery 4711`. At most 200 characters,
+    none of them NUL. May be empty.
+    """
     def __init__(
         self,
         *,
@@ -254,7 +256,7 @@ class GetAvailabilityRequest(_message.Message):
     SKUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of which products: from 1 to 100, each once."""
+        """Of which products: from 1 to 100, each once. Letters become upper case."""
 
     def __init__(
         self,

@@ -72,9 +72,10 @@ class InventoryServiceServicer:
     """
 
     def Reserve(self, request, context):
-        """Holds stock for an order, every line or none. The same order again gets the reservation it has. Errors:
-        FAILED_PRECONDITION `OUT_OF_STOCK` with every SKU that falls short in the metadata, `RESERVATION_CLOSED` when the
-        order's reservation was released before (even before it was made).
+        """Holds stock for an order, every line or none. The same order again gets the reservation it has; one that expired
+        is held again, if the stock is still there. Errors: FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how
+        many are available of every SKU that falls short; `RESERVATION_CLOSED` when the order's reservation was released
+        before (even before it was made).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,7 +99,8 @@ class InventoryServiceServicer:
 
     def AdjustStock(self, request_iterator, context):
         """Counts of a warehouse, line by line: every line is answered, in order, once it is stored. A refused line does not
-        end the stream. A line sent again with its `request_id` gets its first answer again.
+        end the stream; a malformed one does, once those before it are answered. A line sent again with its `request_id`
+        gets its first answer again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

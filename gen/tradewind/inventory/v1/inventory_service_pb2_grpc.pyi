@@ -17,9 +17,10 @@ class InventoryServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Reserve: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReserveRequest, _inventory_service_pb2.ReserveResponse]
-    """Holds stock for an order, every line or none. The same order again gets the reservation it has. Errors:
-    FAILED_PRECONDITION `OUT_OF_STOCK` with every SKU that falls short in the metadata, `RESERVATION_CLOSED` when the
-    order's reservation was released before (even before it was made).
+    """Holds stock for an order, every line or none. The same order again gets the reservation it has; one that expired
+    is held again, if the stock is still there. Errors: FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how
+    many are available of every SKU that falls short; `RESERVATION_CLOSED` when the order's reservation was released
+    before (even before it was made).
     """
     Release: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReleaseRequest, _inventory_service_pb2.ReleaseResponse]
     """Gives held stock back. An order that holds nothing is no error: from then on it can hold nothing. Errors:
@@ -31,7 +32,8 @@ class InventoryServiceStub:
     """
     AdjustStock: _aio.StreamStreamMultiCallable[_inventory_service_pb2.AdjustStockRequest, _inventory_service_pb2.AdjustStockResponse]
     """Counts of a warehouse, line by line: every line is answered, in order, once it is stored. A refused line does not
-    end the stream. A line sent again with its `request_id` gets its first answer again.
+    end the stream; a malformed one does, once those before it are answered. A line sent again with its `request_id`
+    gets its first answer again.
     """
     GetAvailability: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.GetAvailabilityRequest, _inventory_service_pb2.GetAvailabilityResponse]
     """How much there is of some products. A product never counted has nothing on hand."""
@@ -47,9 +49,10 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_service_pb2.ReserveRequest,
         context: _aio.ServicerContext[_inventory_service_pb2.ReserveRequest, _abc.Awaitable[_inventory_service_pb2.ReserveResponse]],
     ) -> _abc.Awaitable[_inventory_service_pb2.ReserveResponse]:
-        """Holds stock for an order, every line or none. The same order again gets the reservation it has. Errors:
-        FAILED_PRECONDITION `OUT_OF_STOCK` with every SKU that falls short in the metadata, `RESERVATION_CLOSED` when the
-        order's reservation was released before (even before it was made).
+        """Holds stock for an order, every line or none. The same order again gets the reservation it has; one that expired
+        is held again, if the stock is still there. Errors: FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how
+        many are available of every SKU that falls short; `RESERVATION_CLOSED` when the order's reservation was released
+        before (even before it was made).
         """
 
     @_abc_1.abstractmethod
@@ -79,7 +82,8 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_abc.AsyncIterator[_inventory_service_pb2.AdjustStockRequest], _abc.AsyncIterator[_inventory_service_pb2.AdjustStockResponse]],
     ) -> _abc.AsyncIterator[_inventory_service_pb2.AdjustStockResponse]:
         """Counts of a warehouse, line by line: every line is answered, in order, once it is stored. A refused line does not
-        end the stream. A line sent again with its `request_id` gets its first answer again.
+        end the stream; a malformed one does, once those before it are answered. A line sent again with its `request_id`
+        gets its first answer again.
         """
 
     @_abc_1.abstractmethod

@@ -34,7 +34,7 @@ class StockReserved(_message.Message):
     order_id: _builtins.str
     """The order it is held for."""
     aggregate_version: _builtins.int
-    """Always 1."""
+    """1; more when an expired reservation is held again."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockLine]:
         """What is held."""
@@ -66,7 +66,7 @@ Global___StockReserved: _TypeAlias = StockReserved  # noqa: Y015
 
 @_typing.final
 class StockReleased(_message.Message):
-    """Held stock is for sale again."""
+    """An order holds no stock any more: what it held is for sale again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -78,12 +78,12 @@ class StockReleased(_message.Message):
     order_id: _builtins.str
     """The order it was held for."""
     aggregate_version: _builtins.int
-    """One more than that of the fact before."""
+    """One more than that of the fact before; 1 when nothing was ever held."""
     expired: _builtins.bool
     """True when nobody released it: its time had run out."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockLine]:
-        """What is for sale again."""
+        """What is for sale again. Empty when the order held nothing, because it never did or its time had run out."""
 
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:

@@ -35,7 +35,9 @@ class _ReservationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rese
     RESERVATION_STATE_RELEASED: _ReservationState.ValueType  # 3
     """Given back. Final."""
     RESERVATION_STATE_EXPIRED: _ReservationState.ValueType  # 4
-    """Given back because nobody committed it in time. Final."""
+    """Given back because nobody committed it in time. Held or committed after all, if the order asks for it again and the
+    stock is still there.
+    """
 
 class ReservationState(_ReservationState, metaclass=_ReservationStateEnumTypeWrapper):
     """Where a reservation stands."""
@@ -49,7 +51,9 @@ RESERVATION_STATE_COMMITTED: ReservationState.ValueType  # 2
 RESERVATION_STATE_RELEASED: ReservationState.ValueType  # 3
 """Given back. Final."""
 RESERVATION_STATE_EXPIRED: ReservationState.ValueType  # 4
-"""Given back because nobody committed it in time. Final."""
+"""Given back because nobody committed it in time. Held or committed after all, if the order asks for it again and the
+stock is still there.
+"""
 Global___ReservationState: _TypeAlias = ReservationState  # noqa: Y015
 
 @_typing.final
@@ -61,7 +65,7 @@ class StockLine(_message.Message):
     SKU_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
-    """Which product."""
+    """Which product. Letters become upper case."""
     quantity: _builtins.int
     """How many. From 1 to 1,000,000."""
     def __init__(
@@ -94,11 +98,11 @@ class Reservation(_message.Message):
     """Where it stands."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockLine]:
-        """What is held."""
+        """What is held, in the order of the SKUs."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When it is given back unless it is committed before."""
+        """When it is given back unless it is committed before. Empty when nothing was ever held."""
 
     def __init__(
         self,
