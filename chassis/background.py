@@ -40,9 +40,10 @@ async def _kept_running(work: Work) -> None:
         began = asyncio.get_running_loop().time()
         try:
             await work()
+        except Exception:  # an outermost loop: it logs and goes on
+            log.exception("background_failed", work=_name(work), retry_in=delay)
+        else:
             return
-        except Exception as error:  # an outermost loop: it logs and goes on
-            log.error("background_failed", work=_name(work), retry_in=delay, exc_info=error)
         if asyncio.get_running_loop().time() - began > _LONGEST_DELAY_SECONDS:
             delay = _FIRST_DELAY_SECONDS
         await asyncio.sleep(delay)

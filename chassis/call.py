@@ -1,5 +1,6 @@
 """One RPC while it is served: what a servicer gets beside the request."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import Message
 
-from chassis import deadline, errors
+from chassis import errors
 from chassis.contract import Method
 
 if TYPE_CHECKING:
@@ -82,8 +83,7 @@ class Call:
     def user(self) -> Principal:
         """The principal. Raises Unauthenticated when there is none."""
         if self.principal is None:
-            message = "this needs a logged-in user"
-            raise errors.Unauthenticated(message, reason="TOKEN_MISSING")
+            raise errors.Unauthenticated("this needs a logged-in user", reason="TOKEN_MISSING")
         return self.principal
 
     def once(self, *, keep_forever: bool = False) -> "AbstractAsyncContextManager[Transaction]":
@@ -93,14 +93,14 @@ class Call:
         with its effects rolled back; a transient one is not. Answers are kept seven days, or for ever.
         """
         if self.once_factory is None:
-            message = f"{self.method.name} has no request_id to remember its answer by"
-            raise TypeError(message)
+            raise TypeError(f"{self.method.name} has no request_id to remember its answer by")
         return self.once_factory(keep_forever=keep_forever)
 
-    def remaining(self) -> float:
-        """Seconds until the deadline."""
-        left = deadline.remaining()
-        return self.method.timeout if left is None else left
+    def time_left(self) -> float:
+        """Seconds until the caller's deadline; infinite when it set none."""
+        # grpcio's types say it always sets one; it need not.
+        left: float | None = self.context.time_remaining()
+        return math.inf if left is None else left
 
 
 _current: ContextVar[Call | None] = ContextVar("call", default=None)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import grpc
 from prometheus_client import Counter, Histogram
@@ -61,15 +61,15 @@ class PeerChannel(grpc.aio.Channel):
         return self._stream(method, self._channel.stream_stream(method, *args, **kwargs))
 
     def _unary(self, name: str, send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def call(request: Any, *, timeout: float | None = None, **_: Any) -> Any:
+        async def call(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 — gRPC's own signature
             outgoing = _outgoing(name, timeout)
             with self._intercepted(outgoing):
                 return await send(request, timeout=outgoing.timeout, metadata=tuple(outgoing.metadata))
 
         return call
 
-    def _stream(self, name: str, send: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
-        async def call(request: Any, *, timeout: float | None = None, **_: Any) -> AsyncIterator[Any]:
+    def _stream(self, name: str, send: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
+        async def call(request: Any, *, timeout: float | None = None) -> AsyncIterator[Any]:  # noqa: ASYNC109 — as above
             outgoing = _outgoing(name, timeout)
             with self._intercepted(outgoing):
                 async for response in send(request, timeout=outgoing.timeout, metadata=tuple(outgoing.metadata)):
@@ -87,7 +87,7 @@ class PeerChannel(grpc.aio.Channel):
     async def close(self, grace: float | None = None) -> None:  # noqa: D102
         await self._channel.close(grace)
 
-    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: D102, FBT001, FBT002
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: D102
         return self._channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:  # noqa: D102
@@ -96,14 +96,14 @@ class PeerChannel(grpc.aio.Channel):
     async def channel_ready(self) -> None:  # noqa: D102
         await self._channel.channel_ready()
 
-    async def __aenter__(self) -> "PeerChannel":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
 
-def connect(  # noqa: PLR0913 — what a call needs to know of its surroundings
+def connect(
     peer: str,
     target: str,
     manifest: Manifest,
@@ -135,11 +135,14 @@ def connect(  # noqa: PLR0913 — what a call needs to know of its surroundings
 def _declared(outgoing: Outgoing, manifest: Manifest) -> Iterator[None]:
     """Refuses what the manifest does not name, and any call in the middle of a transaction: both are bugs."""
     if outgoing.method.name not in manifest.calls:
-        message = f"{manifest.package}/service.yaml does not name {outgoing.method.name} among its calls"
-        raise errors.PermissionDenied(message, reason="CALL_NOT_DECLARED")
+        raise errors.PermissionDenied(
+            f"{manifest.package}/service.yaml does not name {outgoing.method.name} among its calls",
+            reason="CALL_NOT_DECLARED",
+        )
     if in_transaction():
-        message = f"{outgoing.method.name} was called in the middle of a transaction, which would hold its locks meanwhile"
-        raise RuntimeError(message)
+        raise RuntimeError(
+            f"{outgoing.method.name} was called in the middle of a transaction, which would hold its locks meanwhile"
+        )
     yield
 
 
@@ -232,13 +235,12 @@ def _options(peer: str, service_config: Mapping[str, Any]) -> list[tuple[str, An
 def _calls_to(peer: str, manifest: Manifest) -> list[Method]:
     names = sorted(name for name in manifest.calls if name.startswith(f"tradewind.{peer}."))
     if not names:
-        message = f"{manifest.package}/service.yaml names no call to {peer}"
-        raise ManifestError(message)
+        raise ManifestError(f"{manifest.package}/service.yaml names no call to {peer}")
     return [contract.method(name) for name in names]
 
 
 def _service_config(methods: list[Method], settings: RuntimeSettings) -> dict[str, Any]:
-    """gRPC's own retries, for the declared calls the contract allows it for. Throttled, so that they cannot pile up."""
+    """Retries by gRPC itself, for the declared calls the contract allows them for. Throttled, so that they cannot pile up."""
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if settings.retries == "chassis":
         config["retryThrottling"] = {"maxTokens": 20, "tokenRatio": 0.2}

@@ -52,12 +52,12 @@ class Method:
 
     @property
     def service(self) -> str:
-        """`tradewind.orders.v1.OrderService`"""
+        """The gRPC service: `tradewind.orders.v1.OrderService`."""
         return self.name.partition("/")[0]
 
     @property
     def short_name(self) -> str:
-        """`PlaceOrder`"""
+        """The name alone: `PlaceOrder`."""
         return self.name.partition("/")[2]
 
     @property
@@ -79,8 +79,7 @@ def method(name: str) -> Method:
     try:
         found: MethodDescriptor = descriptor_pool.Default().FindMethodByName(f"{service}.{short}")
     except KeyError:
-        message = f"no method {name} in the protos that are imported"
-        raise ContractError(message) from None
+        raise ContractError(f"no method {name} in the protos that are imported") from None
     return _read(found)
 
 
@@ -89,8 +88,7 @@ def methods_of(service: str) -> tuple[Method, ...]:
     try:
         found = descriptor_pool.Default().FindServiceByName(service)
     except KeyError:
-        message = f"no service {service} in the protos that are imported"
-        raise ContractError(message) from None
+        raise ContractError(f"no service {service} in the protos that are imported") from None
     return tuple(method(f"{service}/{m.name}") for m in found.methods)
 
 
@@ -99,8 +97,7 @@ def aggregate_id_field(event: Descriptor) -> str:
     """The name of the field that holds an event's aggregate id."""
     options: Any = event.GetOptions()
     if not options.HasExtension(policy_pb2.event):
-        message = f"{event.full_name} is no event: it lacks the option tradewind.policy.v1.event"
-        raise ContractError(message)
+        raise ContractError(f"{event.full_name} is no event: it lacks the option tradewind.policy.v1.event")
     field: str = options.Extensions[policy_pb2.event].aggregate_id
     return field
 
@@ -109,15 +106,12 @@ def _read(found: MethodDescriptor) -> Method:
     options: Any = found.GetOptions()
     name = f"{found.containing_service.full_name}/{found.name}"
     if not options.HasExtension(policy_pb2.method):
-        message = f"{name} declares no tradewind.policy.v1.method"
-        raise ContractError(message)
+        raise ContractError(f"{name} declares no tradewind.policy.v1.method")
     policy = options.Extensions[policy_pb2.method]
     if options.idempotency_level == descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN:
-        message = f"{name} declares no idempotency_level"
-        raise ContractError(message)
+        raise ContractError(f"{name} declares no idempotency_level")
     if policy.caller == policy_pb2.CALLER_UNSPECIFIED or policy.timeout.ToTimedelta().total_seconds() <= 0:
-        message = f"{name} declares no caller or no timeout"
-        raise ContractError(message)
+        raise ContractError(f"{name} declares no caller or no timeout")
     return Method(
         name=name,
         caller=Caller(policy.caller),
@@ -141,6 +135,4 @@ def _holds_secrets(message: Descriptor, seen: frozenset[str]) -> bool:
 
 def _is_secret(field: FieldDescriptor, seen: frozenset[str]) -> bool:
     options: Any = field.GetOptions()
-    return bool(options.debug_redact) or (
-        field.message_type is not None and _holds_secrets(field.message_type, seen)
-    )
+    return bool(options.debug_redact) or (field.message_type is not None and _holds_secrets(field.message_type, seen))

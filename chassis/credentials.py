@@ -28,5 +28,4 @@ def _files(settings: RuntimeSettings) -> tuple[bytes, bytes, bytes]:
     try:
         return tuple((directory / name).read_bytes() for name in ("tls.key", "tls.crt", "ca.crt"))  # type: ignore[return-value]  # three names, three files
     except OSError as error:
-        message = f"TRADEWIND_TLS_DIR: {error.filename} cannot be read"
-        raise SettingsError(message) from None
+        raise SettingsError(f"TRADEWIND_TLS_DIR: {error.filename} cannot be read") from None

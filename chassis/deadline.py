@@ -26,8 +26,7 @@ def shrunk(seconds: float) -> float:
     if left is None:
         return seconds
     if left <= MARGIN_SECONDS:
-        message = "no time is left for a further call"
-        raise errors.DeadlineExceeded(message)
+        raise errors.DeadlineExceeded("no time is left for a further call")
     return min(seconds, left - MARGIN_SECONDS)
 
 
@@ -43,7 +42,6 @@ async def bound(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(ends_at - time.monotonic()):
             yield
     except TimeoutError:
-        message = f"not done within {seconds:.3f} s; whether it took effect is unknown"
-        raise errors.DeadlineExceeded(message) from None
+        raise errors.DeadlineExceeded(f"not done within {seconds:.3f} s; whether it took effect is unknown") from None
     finally:
         _ends_at.reset(token)

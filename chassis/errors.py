@@ -92,7 +92,7 @@ class InvalidArgument(Problem):
     def __init__(
         self, message: str, *, reason: str | None = None, violations: tuple[Violation, ...] = (), **metadata: str
     ) -> None:
-        super().__init__(message, reason=reason, **metadata)
+        super().__init__(message, reason=reason, retry_after=None, **metadata)
         self.violations = violations
 
 

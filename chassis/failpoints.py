@@ -17,8 +17,7 @@ def parse(text: str) -> dict[str, str]:
     armed = dict(item.split("=", 1) for item in text.split(",") if item)
     unknown = set(armed.values()) - {"kill", "error", "pause"}
     if unknown:
-        message = f"{VARIABLE} names unknown actions: {', '.join(sorted(unknown))}"
-        raise ValueError(message)
+        raise ValueError(f"{VARIABLE} names unknown actions: {', '.join(sorted(unknown))}")
     return armed
 
 
@@ -39,6 +38,5 @@ async def reach(name: str) -> None:
 
 def _act(action: str, name: str) -> None:
     if action == "error":
-        message = f"fail-point {name}"
-        raise errors.Unavailable(message, reason="FAIL_POINT")
+        raise errors.Unavailable(f"fail-point {name}", reason="FAIL_POINT")
     os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)

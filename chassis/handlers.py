@@ -39,9 +39,12 @@ class Handlers:
     def _handler(self, method: Method, servicer: object) -> "grpc.RpcMethodHandler[bytes, bytes]":
         implementation = getattr(servicer, method.short_name, None)
         if implementation is None:
-            raise ContractError(f"{type(servicer).__name__} has no {method.short_name}, which {method.service} declares")
+            raise ContractError(
+                f"{type(servicer).__name__} has no {method.short_name}, which {method.service} declares"
+            )
         serve = self._serving(method, chain(self._interceptors, _innermost(method, implementation)))
-        return _KINDS[method.client_streaming, method.server_streaming](serve)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = _KINDS[method.client_streaming, method.server_streaming](serve)
+        return handler
 
     def _serving(self, method: Method, run: Proceed) -> Callable[[Any, Any], Awaitable[bytes | None]]:
         async def serve(raw_request: Any, context: Any) -> bytes | None:

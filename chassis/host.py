@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from inspect import isawaitable
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from chassis import credentials, logs, manifest, tokens, traces
@@ -125,7 +126,9 @@ def _database(declared: Manifest, own: RuntimeSettings) -> Database | None:
     if not declared.database:
         return None
     if not own.database_url:
-        raise SettingsError("secret database_url is missing: put it into $TRADEWIND_SECRETS_DIR/database_url (mode 0600)")
+        raise SettingsError(
+            "secret database_url is missing: put it into $TRADEWIND_SECRETS_DIR/database_url (mode 0600)"
+        )
     return Database(own.database_url, name=declared.name, max_connections=own.database_pool_size)
 
 
@@ -156,8 +159,6 @@ def _bind(server: grpc.aio.Server, own: RuntimeSettings) -> int:
 
 
 def _add_standard_services(server: grpc.aio.Server, health: Health, service: Service, own: RuntimeSettings) -> None:
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if own.environment == "development":
         names = (*service.servicers, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)

@@ -63,8 +63,7 @@ def parse(text: str, package: str) -> Manifest:
     missing = {"name", "owner", "summary", "port"} - content.keys()
     if unknown or missing:
         complaint = ", ".join([f"unknown: {k}" for k in sorted(unknown)] + [f"missing: {k}" for k in sorted(missing)])
-        message = f"{package}/service.yaml: {complaint}"
-        raise ManifestError(message)
+        raise ManifestError(f"{package}/service.yaml: {complaint}")
     for key in ("calls", "publishes", "consumes"):
         content[key] = frozenset(content.get(key) or ())
     content["scale"] = Scale(**content.get("scale", {}))
@@ -74,5 +73,7 @@ def parse(text: str, package: str) -> Manifest:
 @cache
 def callers() -> dict[str, frozenset[str]]:
     """Which services may call each method, from all manifests (`gen/callers.json`)."""
-    content: dict[str, list[str]] = json.loads((resources.files("tradewind") / ".." / "callers.json").read_text("utf-8"))
+    content: dict[str, list[str]] = json.loads(
+        (resources.files("tradewind") / ".." / "callers.json").read_text("utf-8")
+    )
     return {method: frozenset(names) for method, names in content.items()}

@@ -10,18 +10,17 @@ from chassis import channel, credentials, settings
 from chassis.background import Work
 from chassis.channel import PeerChannel
 from chassis.clock import Clock
-
 from chassis.database import Database
 from chassis.manifest import Manifest
 from chassis.operations import Route
 from chassis.paging import Pages
-from chassis.settings import RuntimeSettings, SettingsError
+from chassis.settings import Dataclass, RuntimeSettings, SettingsError
 from chassis.traces import Traces
 
 if TYPE_CHECKING:
     from chassis.consumer import Subscription
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Dataclass)
 
 
 @dataclass(frozen=True)

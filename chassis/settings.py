@@ -24,11 +24,13 @@ class Secret(str):
         return "Secret(…)"
 
 
-class _Dataclass(Protocol):
+class Dataclass(Protocol):
+    """Any dataclass."""
+
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
-T = TypeVar("T", bound=_Dataclass)
+T = TypeVar("T", bound=Dataclass)
 
 
 def load(cls: type[T], environment: Mapping[str, str] = os.environ) -> T:
@@ -59,8 +61,7 @@ def _read_secret(path: Path) -> str | None:
         return None
     # A mounted Kubernetes secret is a link to a file; its mode is that of the file.
     if os.environ.get(f"{PREFIX}ENVIRONMENT") != "production" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        message = f"secret file {path} is readable by others: chmod 600 {path}"
-        raise SettingsError(message)
+        raise SettingsError(f"secret file {path} is readable by others: chmod 600 {path}")
     return path.read_text("utf-8").rstrip("\n")
 
 
@@ -74,8 +75,9 @@ def _convert(name: str, text: str, hint: Any) -> Any:
         return kind(text)
     except (KeyError, ValueError):
         shown = "its value" if kind is Secret else repr(text)
-        message = f"{PREFIX}{name.upper()}: {shown} is not a valid {getattr(kind, '__name__', kind)}"
-        raise SettingsError(message) from None
+        raise SettingsError(
+            f"{PREFIX}{name.upper()}: {shown} is not a valid {getattr(kind, '__name__', kind)}"
+        ) from None
 
 
 def _bare(hint: Any) -> Any:
@@ -108,8 +110,8 @@ class RuntimeSettings:
     page_key: Secret | None = None
     """Signs page tokens."""
     jwks_url: str = ""
-    token_issuer: str = "https://identity.tradewind.dev"
-    token_audience: str = "tradewind"
+    token_issuer: str = "https://identity.tradewind.dev"  # noqa: S105 — a name, no secret
+    token_audience: str = "tradewind"  # noqa: S105 — a name, no secret
     peer_identity: str = "asserted"
     """`mtls`, `xfcc` or `asserted`; see chassis.peers."""
     tls_dir: str = ""
@@ -131,14 +133,11 @@ class RuntimeSettings:
 
     def __post_init__(self) -> None:
         if self.environment not in ("development", "production"):
-            message = f"TRADEWIND_ENVIRONMENT: {self.environment!r} is neither development nor production"
-            raise SettingsError(message)
+            raise SettingsError(f"TRADEWIND_ENVIRONMENT: {self.environment!r} is neither development nor production")
         if self.peer_identity not in ("mtls", "xfcc", "asserted"):
-            message = f"TRADEWIND_PEER_IDENTITY: {self.peer_identity!r} is none of mtls, xfcc, asserted"
-            raise SettingsError(message)
+            raise SettingsError(f"TRADEWIND_PEER_IDENTITY: {self.peer_identity!r} is none of mtls, xfcc, asserted")
         if not 0 <= self.trace_sample_ratio <= 1:
-            message = f"TRADEWIND_TRACE_SAMPLE_RATIO: {self.trace_sample_ratio} is not between 0 and 1"
-            raise SettingsError(message)
+            raise SettingsError(f"TRADEWIND_TRACE_SAMPLE_RATIO: {self.trace_sample_ratio} is not between 0 and 1")
 
 
 def peer_target(peer: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from joserfc import jws, jwt
 from joserfc.errors import ExpiredTokenError, JoseError
-from joserfc.jwk import KeySet, ECKey
+from joserfc.jwk import ECKey, KeySet
 
 from chassis import errors, logs
 from chassis.call import Principal
@@ -59,8 +59,7 @@ class KeyRing:
         if age > _REFRESH_SECONDS or (key_id not in self._keys and age > _MIN_REFRESH_SECONDS):
             await self._refresh()
         if not self._keys:
-            message = "the keys that sign access tokens cannot be fetched"
-            raise errors.Unavailable(message, reason="KEYS_UNAVAILABLE")
+            raise errors.Unavailable("the keys that sign access tokens cannot be fetched", reason="KEYS_UNAVAILABLE")
         return self._keys.get(key_id)
 
     async def _refresh(self) -> None:

@@ -34,8 +34,8 @@ class Traces:
     def __init__(self, sample_ratio: float, provider: trace.TracerProvider | None) -> None:
         self._ratio = sample_ratio if provider else 0.0
         given = provider or trace.NoOpTracerProvider()
-        self._server: Any = server_interceptor(given)
-        self._client: Any = client_interceptor(given)
+        self._server: Any = server_interceptor(given)  # type: ignore[no-untyped-call]  # the package has no types
+        self._client: Any = client_interceptor(given)  # type: ignore[no-untyped-call]  # as above
 
     async def serve(self, call: Call, proceed: Proceed) -> None:
         """The server interceptor: goes on with the caller's trace, or begins one."""
@@ -62,10 +62,10 @@ class Traces:
             yield traceparent.current()
 
     def _continued(self, given: str) -> str:
-        if len(given) == _TRACEPARENT_LENGTH and given.count("-") == 3:  # noqa: PLR2004 — version, trace, span, flags
+        if len(given) == _TRACEPARENT_LENGTH and given.count("-") == 3:
             return given
         flags = "01" if self._ratio and random.random() < self._ratio else "00"  # noqa: S311 — sampling, no secret
-        return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-{flags}"  # noqa: S311 — an id, no secret
+        return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-{flags}"
 
     @contextmanager
     def _server_span(self, call: Call) -> Iterator[trace.Span]:
@@ -115,6 +115,7 @@ def provider(service: str, endpoint: str) -> trace.TracerProvider | None:
     """A provider that exports to an OTLP collector; None without an endpoint, and then OpenTelemetry's SDK is not loaded."""
     if not endpoint:
         return None
+    # ruff: noqa: PLC0415 — the SDK costs memory, and most processes on a developer's machine export nothing
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider

@@ -29,6 +29,7 @@ class Authenticate:
 def _bearer(header: str) -> str:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
-        message = "the authorization metadata must read `Bearer <access token>`"
-        raise errors.Unauthenticated(message, reason="TOKEN_INVALID")
+        raise errors.Unauthenticated(
+            "the authorization metadata must read `Bearer <access token>`", reason="TOKEN_INVALID"
+        )
     return token

@@ -26,15 +26,19 @@ class Authorize:
     def _check_peer(self, call: Call) -> None:
         only_services = call.method.caller is Caller.SERVICE
         if only_services and not call.peer:
-            message = "only services may call this, and the caller has no identity"
-            raise errors.PermissionDenied(message, reason="PEER_UNKNOWN")
+            raise errors.PermissionDenied(
+                "only services may call this, and the caller has no identity", reason="PEER_UNKNOWN"
+            )
         if (call.peer and call.peer != EDGE) or only_services:
             self._check_declared(call)
 
     def _check_declared(self, call: Call) -> None:
         if call.peer not in self._callers.get(call.method.name, ()):
-            message = f"the manifest of {call.peer} does not name {call.method.name} among its calls"
-            raise errors.PermissionDenied(message, reason="CALL_NOT_DECLARED", peer=call.peer)
+            raise errors.PermissionDenied(
+                f"the manifest of {call.peer} does not name {call.method.name} among its calls",
+                reason="CALL_NOT_DECLARED",
+                peer=call.peer,
+            )
 
 
 def _check_user(call: Call) -> None:
@@ -42,5 +46,4 @@ def _check_user(call: Call) -> None:
         return
     user = call.user
     if call.method.caller is Caller.STAFF and not user.is_staff:
-        message = "only staff may do this"
-        raise errors.PermissionDenied(message, reason="ROLE_MISSING", role="staff")
+        raise errors.PermissionDenied("only staff may do this", reason="ROLE_MISSING", role="staff")

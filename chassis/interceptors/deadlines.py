@@ -7,12 +7,8 @@ from chassis.interceptors import Proceed
 
 async def bound_deadline(call: Call, proceed: Proceed) -> None:
     """Proceeds within the time there is. Raises DeadlineExceeded when there is none, or no longer."""
-    seconds = call.method.timeout
-    left = call.context.time_remaining()
-    if left is not None and left < seconds:
-        seconds = left
+    seconds = min(call.method.timeout, call.time_left())
     if seconds <= 0:
-        message = "the deadline had passed before any work was done"
-        raise errors.DeadlineExceeded(message)
+        raise errors.DeadlineExceeded("the deadline had passed before any work was done")
     async with deadline.bound(seconds):
         await proceed(call)

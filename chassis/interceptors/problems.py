@@ -18,10 +18,10 @@ async def report_problems(call: Call, proceed: Proceed) -> None:
     except errors.Problem as problem:
         _report(call, problem)
     except asyncio.CancelledError:
-        left = call.context.time_remaining()
-        call.code = grpc.StatusCode.CANCELLED if left is None or left > 0 else grpc.StatusCode.DEADLINE_EXCEEDED
+        in_time = call.time_left() > 0
+        call.code = grpc.StatusCode.CANCELLED if in_time else grpc.StatusCode.DEADLINE_EXCEEDED
         raise
-    except Exception as bug:  # the outermost place that can still answer the caller
+    except Exception as bug:  # noqa: BLE001 — the outermost place that can still answer the caller
         _report(call, _internal(call, bug))
     else:
         call.code = grpc.StatusCode.OK

@@ -23,8 +23,11 @@ class Shed:
         kind = "streams" if call.method.client_streaming or call.method.server_streaming else "calls"
         if self._running[kind] >= self._limits[kind]:
             SHED.labels(kind).inc()
-            message = f"the server already works on {self._limits[kind]} {kind}: slow down"
-            raise errors.ResourceExhausted(message, reason="SERVER_BUSY", retry_after=timedelta(milliseconds=200))
+            raise errors.ResourceExhausted(
+                f"the server already works on {self._limits[kind]} {kind}: slow down",
+                reason="SERVER_BUSY",
+                retry_after=timedelta(milliseconds=200),
+            )
         self._running[kind] += 1
         try:
             await proceed(call)

@@ -55,6 +55,6 @@ def _violation(violation: protovalidate.Violation) -> Violation:
     proto = violation.proto
     path = ".".join(
         element.field_name + (f"[{element.subscript.value}]" if element.subscript is not None else "")
-        for element in proto.field.elements
+        for element in (proto.field.elements if proto.field else ())
     )
     return Violation(path, proto.message, proto.rule_id.upper().replace(".", "_"))
