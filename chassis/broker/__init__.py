@@ -1,0 +1,15 @@
+"""The broker: how facts travel from the outbox of one service to the inboxes of others."""
+
+from chassis.broker.connection import Broker, BrokerUnavailable
+from chassis.broker.provisioning import permissions, provision
+from chassis.broker.subjects import inbox_of, stream_of, subject_of
+
+__all__ = [
+    "Broker",
+    "BrokerUnavailable",
+    "inbox_of",
+    "permissions",
+    "provision",
+    "stream_of",
+    "subject_of",
+]
