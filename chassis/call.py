@@ -92,9 +92,17 @@ class Call:
         Answer with `return tx.reply(message)` inside. A permanent Problem raised inside is stored as the answer too,
         with its effects rolled back; a transient one is not. Answers are kept seven days, or for ever.
         """
+        return self._once(keep_forever=keep_forever)
+
+    async def recall(self) -> None:
+        """Gives a repeat the stored answer now: for work outside of `once`, which must not be done for it again."""
+        await self._once.recall()
+
+    @property
+    def _once(self) -> "Once":
         if self.once_factory is None:
             raise TypeError(f"{self.method.name} has no request_id to remember its answer by")
-        return self.once_factory(keep_forever=keep_forever)
+        return self.once_factory
 
     def time_left(self) -> float:
         """Seconds until the caller's deadline; infinite when it set none."""

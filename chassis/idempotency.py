@@ -19,7 +19,7 @@ from google.rpc import status_pb2
 
 from chassis import errors, status
 from chassis.contract import Method
-from chassis.database import Database, Transaction
+from chassis.database import Database, Row, Transaction
 from chassis.statements import Statements
 
 KEPT = timedelta(days=7)
@@ -48,6 +48,10 @@ class Once(Protocol):
 
     def __call__(self, *, keep_forever: bool = False) -> AbstractAsyncContextManager[Transaction]:
         """The transaction that holds the claim, or the answer given before as an exception."""
+        ...
+
+    async def recall(self) -> None:
+        """The answer given before as an exception; nothing when there is none."""
         ...
 
 
@@ -120,6 +124,13 @@ class RequestStore:
         if final:
             raise final
 
+    async def recall(self, claim: Claim) -> None:
+        """Raise what `once` would raise for a claim that has its answer; return when it has none yet."""
+        async with self._database.read() as database:
+            stored = await database.first(SQL.stored_answer, **asdict(claim.key))
+        if stored:
+            raise self._answer(claim, stored)
+
     async def sweep(self) -> None:
         """Forget the answers nobody will ask for again."""
         async with self._database.read() as database:
@@ -133,7 +144,9 @@ class RequestStore:
                 raise await self._stored_answer(tx, claim) from problem
 
     async def _stored_answer(self, tx: Transaction, claim: Claim) -> Exception:
-        stored = await tx.one(SQL.stored_answer, **asdict(claim.key))
+        return self._answer(claim, await tx.one(SQL.stored_answer, **asdict(claim.key)))
+
+    def _answer(self, claim: Claim, stored: Row) -> Exception:
         if not hmac.compare_digest(stored["fingerprint"], claim.fingerprint):
             return RequestIdReused("this request_id was used before with other content")
         if stored["refusal"] is not None:

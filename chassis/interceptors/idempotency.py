@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 from chassis.call import Call
 from chassis.database import Transaction
-from chassis.idempotency import Replay, RequestStore
+from chassis.idempotency import Claim, Replay, RequestStore
 from chassis.interceptors import Proceed
 
 
@@ -32,8 +32,14 @@ class _Once:
         self._call = call
 
     def __call__(self, *, keep_forever: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        return self._requests.once(self._claim(), keep_forever=keep_forever)
+
+    async def recall(self) -> None:
+        await self._requests.recall(self._claim())
+
+    def _claim(self) -> Claim:
         call = self._call
         assert call.request is not None
         # Nobody is logged in yet who registers or logs in; their request ids are UUIDs, and so do not meet.
         principal = call.principal.subject if call.principal else call.peer
-        return self._requests.once(self._requests.claim(principal, call.method, call.request), keep_forever=keep_forever)
+        return self._requests.claim(principal, call.method, call.request)
