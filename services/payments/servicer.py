@@ -1,0 +1,109 @@
+"""The contract of payments, answered by its use cases."""
+
+from chassis.call import Call
+from chassis.paging import Pages
+from services.payments.domain import Account, LedgerEntry, Money, Payment, State
+from services.payments.publisher import money_message, timestamp
+from services.payments.usecases import UseCases
+from tradewind.payments.v1 import payment_pb2
+from tradewind.payments.v1 import payment_service_pb2 as pb
+
+DEFAULT_PAGE_SIZE = 50
+
+
+class PaymentServicer:
+    """tradewind.payments.v1.PaymentService.
+
+    A repeat that has its answer gets it before the provider is asked; the answer is kept with the outcome, for ever.
+    """
+
+    def __init__(self, usecases: UseCases, pages: Pages) -> None:
+        self._usecases = usecases
+        self._pages = pages
+
+    async def Authorize(self, request: pb.AuthorizeRequest, call: Call) -> pb.AuthorizeResponse:
+        """Hold the amount of an order."""
+        await call.recall()
+        amount = Money(request.amount.currency_code, request.amount.minor_units)
+        outcome = await self._usecases.authorize(request.order_id, amount, request.card_token)
+        async with call.once(keep_forever=True) as tx:
+            payment = await self._usecases.record(tx, outcome)
+            return tx.reply(pb.AuthorizeResponse(payment=_payment_message(payment)))
+
+    async def Capture(self, request: pb.CaptureRequest, call: Call) -> pb.CaptureResponse:
+        """Take the held amount."""
+        await call.recall()
+        outcome = await self._usecases.capture(request.order_id)
+        async with call.once(keep_forever=True) as tx:
+            payment = await self._usecases.record(tx, outcome)
+            return tx.reply(pb.CaptureResponse(payment=_payment_message(payment)))
+
+    async def Void(self, request: pb.VoidRequest, call: Call) -> pb.VoidResponse:
+        """Give up the hold."""
+        await call.recall()
+        outcome = await self._usecases.void(request.order_id)
+        async with call.once(keep_forever=True) as tx:
+            payment = await self._usecases.record(tx, outcome)
+            return tx.reply(pb.VoidResponse(payment=_payment_message(payment)))
+
+    async def Refund(self, request: pb.RefundRequest, call: Call) -> pb.RefundResponse:
+        """Give the taken amount back."""
+        await call.recall()
+        outcome = await self._usecases.refund(request.order_id)
+        async with call.once(keep_forever=True) as tx:
+            payment = await self._usecases.record(tx, outcome)
+            return tx.reply(pb.RefundResponse(payment=_payment_message(payment)))
+
+    async def GetPayment(self, request: pb.GetPaymentRequest, call: Call) -> pb.GetPaymentResponse:
+        """The payment of an order."""
+        return pb.GetPaymentResponse(payment=_payment_message(await self._usecases.get_payment(request.order_id)))
+
+    async def ListLedgerEntries(self, request: pb.ListLedgerEntriesRequest, call: Call) -> pb.ListLedgerEntriesResponse:
+        """A page of the ledger."""
+        size = request.page_size or DEFAULT_PAGE_SIZE
+        cursor = self._pages.cursor(request, request.page_token) or {"after": 0}
+        entries = await self._usecases.list_entries(request.order_id or None, after=cursor["after"], limit=size + 1)
+        page = pb.ListLedgerEntriesResponse(entries=map(_entry_message, entries[:size]))
+        if len(entries) > size:
+            page.next_page_token = self._pages.token(request, {"after": entries[size - 1].position})
+        return page
+
+
+def _payment_message(payment: Payment) -> payment_pb2.Payment:
+    return payment_pb2.Payment(
+        order_id=payment.order_id,
+        amount=money_message(payment.amount),
+        state=_STATES[payment.state],
+        decline_code=payment.decline_code,
+        created_at=timestamp(payment.created_at),
+        updated_at=timestamp(payment.updated_at),
+    )
+
+
+def _entry_message(entry: LedgerEntry) -> payment_pb2.LedgerEntry:
+    return payment_pb2.LedgerEntry(
+        position=entry.position,
+        booking_id=entry.booking_id,
+        order_id=entry.order_id,
+        kind=entry.kind,
+        account=_ACCOUNTS[entry.account],
+        currency_code=entry.amount.currency_code,
+        minor_units=entry.amount.minor_units,
+        booked_at=timestamp(entry.booked_at),
+    )
+
+
+_STATES = {
+    State.PENDING: payment_pb2.PAYMENT_STATE_PENDING,
+    State.AUTHORIZED: payment_pb2.PAYMENT_STATE_AUTHORIZED,
+    State.CAPTURED: payment_pb2.PAYMENT_STATE_CAPTURED,
+    State.DECLINED: payment_pb2.PAYMENT_STATE_DECLINED,
+    State.VOIDED: payment_pb2.PAYMENT_STATE_VOIDED,
+    State.REFUNDED: payment_pb2.PAYMENT_STATE_REFUNDED,
+}
+
+_ACCOUNTS = {
+    Account.PROVIDER_RECEIVABLE: payment_pb2.ACCOUNT_PROVIDER_RECEIVABLE,
+    Account.SALES_REVENUE: payment_pb2.ACCOUNT_SALES_REVENUE,
+    Account.REFUNDS: payment_pb2.ACCOUNT_REFUNDS,
+}

@@ -1,0 +1,89 @@
+-- name: intend_authorization
+-- Opens the payment of an order, or finds the one it has.
+INSERT INTO payment AS known (
+    order_id, currency_code, minor_units, state, intent, ask_again_at, decline_code, version, created_at, updated_at
+)
+VALUES (
+    %(order_id)s, %(currency_code)s, %(minor_units)s, 'pending', 'authorize', %(ask_again_at)s, '', 0, %(now)s, %(now)s
+)
+ON CONFLICT (order_id) DO UPDATE SET ask_again_at = excluded.ask_again_at
+RETURNING *;
+
+-- name: intend_capture
+-- The payment as it is, with the intent noted if it can be captured now. No row when the order has no payment.
+UPDATE payment
+SET
+    intent = CASE WHEN intent IS NULL AND state = ANY (%(open_in)s) THEN 'capture' ELSE intent END,
+    ask_again_at = %(ask_again_at)s
+WHERE order_id = %(order_id)s
+RETURNING *;
+
+-- name: intend_undoing
+-- The payment as it is, with the intent noted if there is still something to undo. An order without a payment gets an
+-- empty one, so that an authorization that comes too late finds it closed.
+INSERT INTO payment AS known (order_id, state, intent, ask_again_at, decline_code, version, created_at, updated_at)
+VALUES (%(order_id)s, 'pending', %(intent)s, %(ask_again_at)s, '', 0, %(now)s, %(now)s)
+ON CONFLICT (order_id) DO UPDATE
+SET
+    intent = CASE
+        WHEN known.state = ANY (%(open_in)s) AND (known.intent IS NULL OR known.intent = ANY (%(supersedes)s))
+            THEN excluded.intent
+        ELSE known.intent
+    END,
+    ask_again_at = excluded.ask_again_at
+RETURNING *;
+
+-- name: advance
+-- Moves a payment on from the version it was seen at, and books what that means. No row when somebody else moved it.
+WITH
+    advanced AS (
+        UPDATE payment
+        SET
+            state = %(state)s,
+            decline_code = %(decline_code)s,
+            version = %(version)s,
+            updated_at = %(updated_at)s,
+            intent = CASE WHEN intent = ANY (%(intents_left_open)s) THEN intent END
+        WHERE order_id = %(order_id)s AND version = %(seen_version)s
+        RETURNING order_id, currency_code, minor_units, updated_at
+    ),
+    booked AS (
+        INSERT INTO booking (booking_id, order_id, kind, booked_at)
+        SELECT new.booking_id, advanced.order_id, new.kind, advanced.updated_at
+        FROM advanced CROSS JOIN unnest(%(booking_ids)s::uuid[], %(kinds)s::text[]) AS new (booking_id, kind)
+    ),
+    entered AS (
+        INSERT INTO ledger_entry (booking_id, account, currency_code, minor_units)
+        SELECT new.booking_id, side.account, advanced.currency_code, side.sign * advanced.minor_units
+        FROM advanced
+        CROSS JOIN unnest(%(booking_ids)s::uuid[], %(debits)s::text[], %(credits)s::text[]) AS new (booking_id, debit, credit)
+        CROSS JOIN LATERAL (VALUES (new.debit, 1), (new.credit, -1)) AS side (account, sign)
+    )
+SELECT order_id FROM advanced;
+
+-- name: lock_payment
+SELECT * FROM payment WHERE order_id = %(order_id)s FOR UPDATE;
+
+-- name: find_payment
+SELECT * FROM payment WHERE order_id = %(order_id)s;
+
+-- name: take_overdue
+-- The payments whose outcome is to be asked for now. Each is taken by one process, and comes up again if that dies.
+UPDATE payment
+SET ask_again_at = %(ask_again_at)s
+WHERE order_id IN (
+    SELECT order_id
+    FROM payment
+    WHERE intent IS NOT NULL AND ask_again_at <= %(now)s
+    ORDER BY ask_again_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING *;
+
+-- name: list_entries
+SELECT position, booking_id, order_id, kind, account, currency_code, minor_units, booked_at
+FROM ledger_entry JOIN booking USING (booking_id)
+WHERE position > %(after)s AND (%(order_id)s::uuid IS NULL OR order_id = %(order_id)s)
+ORDER BY position
+LIMIT %(limit)s;
