@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -259,15 +259,18 @@ async def test_a_saga_begun_where_no_driver_runs_is_claimed_by_one_that_does(sho
 
 async def test_a_dead_process_is_succeeded_when_its_lease_ends(shop: Shop) -> None:
     """The step at hand is called again under its request id; the sleeper, waking, changes nothing."""
-    gate = Gate()
-    shop.peers.answers["pay"] = [gate]
+    asleep, under_way = Gate(), Gate()
+    shop.peers.answers = {"pay": [asleep], "ship": [under_way]}
     sleeper = shop.driver(FrozenClock(datetime.now(UTC) - timedelta(hours=1)))
-    async with driving(sleeper):
-        await shop.start(sleeper, "one")
-        await gate.reached.wait()
-        async with driving(shop.driver()):
-            await rested(shop, "one")
-        gate.opened.set()
+    async with AsyncExitStack() as successor:
+        async with driving(sleeper):
+            await shop.start(sleeper, "one")
+            await asleep.reached.wait()
+            await successor.enter_async_context(driving(shop.driver()))
+            await under_way.reached.wait()
+            asleep.opened.set()
+        under_way.opened.set()
+        await rested(shop, "one")
 
     assert shop.peers.names() == ["reserve", "pay", "pay", "ship"]
     assert len(set(shop.peers.calls)) == 3
