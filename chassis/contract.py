@@ -25,7 +25,8 @@ class Caller(Enum):
     SERVICE = policy_pb2.CALLER_SERVICE
 
 
-@dataclass(frozen=True)
+# Compared by identity, since each is read once: it is the key of every cache on the path of a call.
+@dataclass(frozen=True, eq=False)
 class Method:
     """One RPC and its policy."""
 

@@ -30,6 +30,11 @@ def shrunk(seconds: float) -> float:
     return min(seconds, left - MARGIN_SECONDS)
 
 
+def shrink_to(seconds: float) -> None:
+    """Notes, for the rest of this task, a deadline that somebody else enforces."""
+    _ends_at.set(time.monotonic() + seconds)
+
+
 @asynccontextmanager
 async def bound(seconds: float) -> AsyncIterator[None]:
     """Ends the work inside with DeadlineExceeded after `seconds`, or sooner if an outer bound is tighter."""

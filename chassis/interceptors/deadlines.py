@@ -7,8 +7,13 @@ from chassis.interceptors import Proceed
 
 async def bound_deadline(call: Call, proceed: Proceed) -> None:
     """Proceeds within the time there is. Raises DeadlineExceeded when there is none, or no longer."""
-    seconds = min(call.method.timeout, call.time_left())
-    if seconds <= 0:
+    left = call.time_left()
+    if left <= 0:
         raise errors.DeadlineExceeded("the deadline had passed before any work was done")
-    async with deadline.bound(seconds):
+    if left <= call.method.timeout:
+        # gRPC itself ends the call at its caller's deadline: no second timer is needed.
+        deadline.shrink_to(left)
+        await proceed(call)
+        return
+    async with deadline.bound(call.method.timeout):
         await proceed(call)

@@ -1,0 +1,1 @@
+"""What Tradewind costs, measured beside baselines in the same run: `./taskw bench`."""

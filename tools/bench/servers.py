@@ -1,0 +1,101 @@
+"""Three servers of one small unary method: bare grpc.aio, with stock OpenTelemetry interceptors, behind the full chassis.
+
+`python -m tools.bench.servers KIND` serves one of them and prints its address. All three run on uvloop and answer
+`InventoryService/GetAvailability` with the same message, so that what differs is what lies in between.
+"""
+
+import asyncio
+import sys
+from dataclasses import replace
+
+import grpc
+import uvloop
+from opentelemetry.instrumentation.grpc import aio_server_interceptor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from chassis import host as hosts
+from chassis import manifest
+from chassis.host import Host
+from chassis.runtime import Runtime, Service
+from chassis.server import interceptors
+from chassis.settings import RuntimeSettings
+from chassis.testing import Tokens
+from tradewind.inventory.v1 import inventory_service_pb2, inventory_service_pb2_grpc, stock_pb2
+
+SERVICE = "tradewind.inventory.v1.InventoryService"
+SAMPLE_RATIO = 0.01
+
+ANSWER = inventory_service_pb2.GetAvailabilityResponse(
+    availability=[stock_pb2.Availability(sku="LANTERN-RED", on_hand=12, reserved=2, available=10)]
+)
+
+
+class Stock(inventory_service_pb2_grpc.InventoryServiceServicer):
+    """Answers at once; what it would look up is not the matter here."""
+
+    async def GetAvailability(  # type: ignore[override]  # it serves all three, and needs neither context
+        self, request: inventory_service_pb2.GetAvailabilityRequest, context: object
+    ) -> inventory_service_pb2.GetAvailabilityResponse:
+        """The same answer each time."""
+        return ANSWER
+
+
+class Discard(SpanExporter):
+    """Spans are made and batched, and go nowhere: exporting is the collector's cost."""
+
+    def export(self, spans: object) -> SpanExportResult:
+        """Takes them."""
+        return SpanExportResult.SUCCESS
+
+
+def provider() -> TracerProvider:
+    """A real SDK provider."""
+    made = TracerProvider()
+    made.add_span_processor(BatchSpanProcessor(Discard()))
+    return made
+
+
+async def bare(*server_interceptors: grpc.aio.ServerInterceptor) -> None:
+    """grpc.aio as it comes, with these interceptors."""
+    server = grpc.aio.server(interceptors=server_interceptors)
+    inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(Stock(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    _announce(port)
+    await server.wait_for_termination()
+
+
+async def opentelemetry() -> None:
+    """With the package's interceptor, every call sampled, as its documentation sets it up."""
+    await bare(aio_server_interceptor(tracer_provider=provider()))
+
+
+async def chassis() -> None:
+    """Everything on: traces at 1 %, metrics, logs, deadline, authentication, authorization, validation, shedding."""
+    declared = replace(manifest.of_package("services.inventory"), database=False)
+    own = RuntimeSettings(
+        grpc_address="127.0.0.1:0", operations_address="127.0.0.1:0", trace_sample_ratio=SAMPLE_RATIO, drain_seconds=0
+    )
+    hosts.traces.provider = lambda *_: provider()  # type: ignore[assignment]  # the collector is not what is measured
+    host = Host(declared, own, interceptors, keys=_KEYS.fetch)
+    await host.start(lambda _: Service(servicers={SERVICE: Stock()}))
+    _announce(host.port)
+    await asyncio.Event().wait()
+
+
+_KEYS = Tokens()
+
+
+def _announce(port: int) -> None:
+    sys.stderr.write(f"{port} {_KEYS.customer('bench')}\n")
+    sys.stderr.flush()
+
+
+def main() -> None:
+    """Serves the kind named on the command line until it is ended."""
+    uvloop.run({"bare": bare, "opentelemetry": opentelemetry, "chassis": chassis}[sys.argv[1]]())
+
+
+if __name__ == "__main__":
+    main()
