@@ -8,6 +8,7 @@ import sys
 import venv
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
@@ -31,9 +32,19 @@ def main() -> None:
     turns = ROOT / ".cache/install.lock"
     turns.parent.mkdir(exist_ok=True)
     with turns.open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)  # the kernel releases it, however this process ends
+        wait_for(turn)
         if read_stamp() != stamp():
             install()
+
+
+def wait_for(turn: TextIO) -> None:
+    """Take the turn to install; the kernel gives it back, however this process ends."""
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("Waiting for another terminal, which is installing")
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        say("")
 
 
 def check_python() -> None:
@@ -107,4 +118,7 @@ def make_importable() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\ntaskw: interrupted; the next run installs afresh")
