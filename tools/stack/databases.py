@@ -82,7 +82,7 @@ def migrate(url: str, folders: Sequence[Path]) -> None:
     directories = [argument for folder in folders for argument in ("--migrations-dir", str(folder))]
     done = subprocess.run(
         [dbmate, *directories, "--no-dump-schema", "migrate"],
-        env={**os.environ, "DATABASE_URL": _without_tls(url)},
+        env={**os.environ, "DATABASE_URL": _without_tls(url), "PGOPTIONS": _MIGRATION_TIMEOUTS},
         capture_output=True,
         text=True,
         check=False,
@@ -97,6 +97,9 @@ def _without_tls(url: str) -> str:
         return url
     return url + ("&" if "?" in url else "?") + "sslmode=disable"
 
+
+# A migration that waits for a lock holds up everybody who queues behind it.
+_MIGRATION_TIMEOUTS = "-c lock_timeout=5s -c statement_timeout=60s"
 
 _CREATE_ROLE = """
 DO $$ BEGIN
