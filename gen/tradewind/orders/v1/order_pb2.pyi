@@ -167,7 +167,9 @@ class Order(_message.Message):
     state: Global___OrderState.ValueType
     """Where it stands."""
     cancel_reason: _builtins.str
-    """Why it was cancelled, in UPPER_SNAKE, for example `OUT_OF_STOCK`, `PAYMENT_DECLINED`, `CANCELLED_BY_CUSTOMER`. Empty otherwise."""
+    """Why it is being cancelled or was, in UPPER_SNAKE, for example `OUT_OF_STOCK`, `PAYMENT_DECLINED`,
+    `CANCELLED_BY_CUSTOMER`, `CHECKOUT_TIMED_OUT`. Empty otherwise.
+    """
     version: _builtins.int
     """The number of things that happened to it so far."""
     @_builtins.property

@@ -76,7 +76,8 @@ class OrderServiceServicer:
 
     def CancelOrder(self, request, context):
         """Asks for an order to be undone. It is CANCELLED once everything was given back; `WatchOrder` tells when. Cancelling
-        twice is no error. Errors: NOT_FOUND `ORDER_NOT_FOUND`; FAILED_PRECONDITION `CANCEL_TOO_LATE` once the payment was taken.
+        twice is no error. Errors: NOT_FOUND `ORDER_NOT_FOUND`; FAILED_PRECONDITION `CANCEL_TOO_LATE` once the payment is being
+        taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

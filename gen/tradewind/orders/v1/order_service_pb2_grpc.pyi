@@ -22,7 +22,8 @@ class OrderServiceStub:
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
     """Asks for an order to be undone. It is CANCELLED once everything was given back; `WatchOrder` tells when. Cancelling
-    twice is no error. Errors: NOT_FOUND `ORDER_NOT_FOUND`; FAILED_PRECONDITION `CANCEL_TOO_LATE` once the payment was taken.
+    twice is no error. Errors: NOT_FOUND `ORDER_NOT_FOUND`; FAILED_PRECONDITION `CANCEL_TOO_LATE` once the payment is being
+    taken.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     """One order. Errors: NOT_FOUND `ORDER_NOT_FOUND`."""
@@ -54,7 +55,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_order_service_pb2.CancelOrderRequest, _abc.Awaitable[_order_service_pb2.CancelOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.CancelOrderResponse]:
         """Asks for an order to be undone. It is CANCELLED once everything was given back; `WatchOrder` tells when. Cancelling
-        twice is no error. Errors: NOT_FOUND `ORDER_NOT_FOUND`; FAILED_PRECONDITION `CANCEL_TOO_LATE` once the payment was taken.
+        twice is no error. Errors: NOT_FOUND `ORDER_NOT_FOUND`; FAILED_PRECONDITION `CANCEL_TOO_LATE` once the payment is being
+        taken.
         """
 
     @_abc_1.abstractmethod

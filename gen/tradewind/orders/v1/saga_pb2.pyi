@@ -64,7 +64,7 @@ class Saga(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
-    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
     LAST_REASON_FIELD_NUMBER: _builtins.int
     WAKE_AT_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
@@ -77,13 +77,13 @@ class Saga(_message.Message):
     """Where it stands."""
     step: _builtins.str
     """The step it is at."""
-    attempts: _builtins.int
-    """How often this step was tried."""
+    failures: _builtins.int
+    """How often this step has failed in a row."""
     last_reason: _builtins.str
     """What went wrong last, in UPPER_SNAKE. Empty when nothing did."""
     @_builtins.property
     def wake_at(self) -> _timestamp_pb2.Timestamp:
-        """When it is tried again."""
+        """When the step is tried again. Empty unless it is waiting."""
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
@@ -100,7 +100,7 @@ class Saga(_message.Message):
         kind: _builtins.str = ...,
         state: Global___SagaState.ValueType = ...,
         step: _builtins.str = ...,
-        attempts: _builtins.int = ...,
+        failures: _builtins.int = ...,
         last_reason: _builtins.str = ...,
         wake_at: _timestamp_pb2.Timestamp | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
@@ -108,7 +108,7 @@ class Saga(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at", "updated_at", b"updated_at", "wake_at", b"wake_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "kind", b"kind", "last_reason", b"last_reason", "saga_id", b"saga_id", "started_at", b"started_at", "state", b"state", "step", b"step", "updated_at", b"updated_at", "wake_at", b"wake_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "kind", b"kind", "last_reason", b"last_reason", "saga_id", b"saga_id", "started_at", b"started_at", "state", b"state", "step", b"step", "updated_at", b"updated_at", "wake_at", b"wake_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

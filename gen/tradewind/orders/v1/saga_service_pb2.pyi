@@ -29,19 +29,19 @@ class _DirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Direction.V
     DIRECTION_UNSPECIFIED: _Direction.ValueType  # 0
     """Not a valid choice."""
     DIRECTION_FORWARD: _Direction.ValueType  # 1
-    """Take the step it is stuck at for done, and go on."""
+    """Take the step it is at for done, and go on."""
     DIRECTION_BACKWARD: _Direction.ValueType  # 2
-    """Undo what was done; when it is stuck at an undo, take that for done."""
+    """Undo what was done, even after the payment was taken; when it is stuck at an undo, take that for done."""
 
 class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper):
-    """Which way to turn a stuck saga."""
+    """Which way to turn a saga."""
 
 DIRECTION_UNSPECIFIED: Direction.ValueType  # 0
 """Not a valid choice."""
 DIRECTION_FORWARD: Direction.ValueType  # 1
-"""Take the step it is stuck at for done, and go on."""
+"""Take the step it is at for done, and go on."""
 DIRECTION_BACKWARD: Direction.ValueType  # 2
-"""Undo what was done; when it is stuck at an undo, take that for done."""
+"""Undo what was done, even after the payment was taken; when it is stuck at an undo, take that for done."""
 Global___Direction: _TypeAlias = Direction  # noqa: Y015
 
 @_typing.final
@@ -86,7 +86,7 @@ class ListSagasResponse(_message.Message):
     """Asks for the next page. Empty when this is the last."""
     @_builtins.property
     def sagas(self) -> _containers.RepeatedCompositeFieldContainer[_saga_pb2.Saga]:
-        """The longest untouched first."""
+        """The oldest first."""
 
     def __init__(
         self,

@@ -62,7 +62,7 @@ class SagaServiceServicer:
     """
 
     def ListSagas(self, request, context):
-        """Sagas, the longest untouched first.
+        """Sagas, the oldest first. Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,15 +76,17 @@ class SagaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetrySaga(self, request, context):
-        """Tries the step again that a saga is stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_NOT_STUCK`.
+        """Tries the step again that a saga is at: now, if it waits; under a new request id, if it is stuck. Errors: NOT_FOUND
+        `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ForceSaga(self, request, context):
-        """Turns a stuck saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND
-        `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_NOT_STUCK`.
+        """Turns a saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`;
+        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken,
+        `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

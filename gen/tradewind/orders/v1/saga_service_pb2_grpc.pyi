@@ -17,14 +17,17 @@ class SagaServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListSagas: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ListSagasRequest, _saga_service_pb2.ListSagasResponse]
-    """Sagas, the longest untouched first."""
+    """Sagas, the oldest first. Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`."""
     ExplainSaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ExplainSagaRequest, _saga_service_pb2.ExplainSagaResponse]
     """What happened to one saga, as a story. Errors: NOT_FOUND `SAGA_NOT_FOUND`."""
     RetrySaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.RetrySagaRequest, _saga_service_pb2.RetrySagaResponse]
-    """Tries the step again that a saga is stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_NOT_STUCK`."""
+    """Tries the step again that a saga is at: now, if it waits; under a new request id, if it is stuck. Errors: NOT_FOUND
+    `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`.
+    """
     ForceSaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ForceSagaRequest, _saga_service_pb2.ForceSagaResponse]
-    """Turns a stuck saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND
-    `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_NOT_STUCK`.
+    """Turns a saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`;
+    FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken,
+    `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
     """
 
 class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -36,7 +39,7 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _saga_service_pb2.ListSagasRequest,
         context: _aio.ServicerContext[_saga_service_pb2.ListSagasRequest, _abc.Awaitable[_saga_service_pb2.ListSagasResponse]],
     ) -> _abc.Awaitable[_saga_service_pb2.ListSagasResponse]:
-        """Sagas, the longest untouched first."""
+        """Sagas, the oldest first. Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`."""
 
     @_abc_1.abstractmethod
     def ExplainSaga(
@@ -52,7 +55,9 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _saga_service_pb2.RetrySagaRequest,
         context: _aio.ServicerContext[_saga_service_pb2.RetrySagaRequest, _abc.Awaitable[_saga_service_pb2.RetrySagaResponse]],
     ) -> _abc.Awaitable[_saga_service_pb2.RetrySagaResponse]:
-        """Tries the step again that a saga is stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_NOT_STUCK`."""
+        """Tries the step again that a saga is at: now, if it waits; under a new request id, if it is stuck. Errors: NOT_FOUND
+        `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`.
+        """
 
     @_abc_1.abstractmethod
     def ForceSaga(
@@ -60,8 +65,9 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _saga_service_pb2.ForceSagaRequest,
         context: _aio.ServicerContext[_saga_service_pb2.ForceSagaRequest, _abc.Awaitable[_saga_service_pb2.ForceSagaResponse]],
     ) -> _abc.Awaitable[_saga_service_pb2.ForceSagaResponse]:
-        """Turns a stuck saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND
-        `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_NOT_STUCK`.
+        """Turns a saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`;
+        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken,
+        `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
         """
 
 def add_SagaServiceServicer_to_server(servicer: SagaServiceServicer, server: _aio.Server) -> None: ...
