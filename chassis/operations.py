@@ -22,7 +22,9 @@ class OperationsServer:
 
     def start(self) -> None:
         """Begins to answer."""
-        threading.Thread(target=self._server.serve_forever, name="operations", daemon=True).start()
+        # It looks this often for a stop, which waits for it: half a second, by default, of every drain.
+        often = {"poll_interval": 0.05}
+        threading.Thread(target=self._server.serve_forever, kwargs=often, name="operations", daemon=True).start()
 
     def stop(self) -> None:
         """Stops answering and frees the port."""

@@ -2,7 +2,8 @@
 CREATE TABLE product (
     -- The C collation orders by byte: a page token means the same on every server.
     sku text COLLATE "C" PRIMARY KEY CHECK (sku ~ '^[A-Z0-9][A-Z0-9_-]{0,31}$'),
-    name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
+    -- This collation knows the case of every letter, É too, whatever the locale of the server (PostgreSQL 17 or newer).
+    name text COLLATE pg_c_utf8 NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
     description text NOT NULL CHECK (char_length(description) <= 4000),
     -- Empty: in none.
     category text NOT NULL CHECK (category ~ '^([a-z0-9]+(-[a-z0-9]+)*)?$' AND char_length(category) <= 64),

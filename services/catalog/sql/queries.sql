@@ -35,7 +35,7 @@ SELECT sku, name, description, category, currency_code, price_minor_units, state
 FROM product
 WHERE sku > %(after)s
     AND (%(category)s::text = '' OR category = %(category)s)
-    AND (%(name_contains)s::text = '' OR strpos(lower(name), lower(%(name_contains)s)) > 0)
+    AND (%(name_contains)s::text = '' OR strpos(lower(name), lower(%(name_contains)s COLLATE pg_c_utf8)) > 0)
     AND (%(include_retired)s OR state = 'active')
 ORDER BY sku
 LIMIT %(limit)s
