@@ -1,12 +1,18 @@
 """The real servers every test may ask for: PostgreSQL and NATS, embedded, on free ports, gone at the end."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from chassis import broker, manifest
+from chassis.manifest import Manifest
 from chassis.testing import Tokens
 from tools.stack.addresses import free_port
+from tools.stack.broker import Broker as BrokerServer
+from tools.stack.broker import BrokerUser
 from tools.stack.databases import migrate
 from tools.stack.postgres import Postgres
 
@@ -44,12 +50,53 @@ def new_database(postgres: Postgres) -> Iterator[NewDatabase]:
         postgres.drop(name)
 
 
-def _make_template(postgres: Postgres, service: str) -> None:
-    folders = [ROOT / "chassis" / "migrations", ROOT / "services" / service / "migrations"]
-    migrate(postgres.create(service), [folder for folder in folders if folder.exists()])
+class Nats:
+    """A NATS server where each service of `manifests` has its account, its streams and its consumers."""
+
+    def __init__(self, directory: Path, manifests: Sequence[Manifest]) -> None:
+        self.manifests = manifests
+        users = {each.name: BrokerUser(self.password(each.name), broker.permissions(each)) for each in manifests}
+        self.server = BrokerServer(directory, free_port(), free_port(), users)
+        self.url = self.server.url
+        self.admin_url = self.server.admin_url
+
+    def password(self, service: str) -> str:
+        """What the service logs in with."""
+        return f"{service}-password"
+
+    async def start(self) -> None:
+        """Run it, with every stream and consumer there."""
+        await asyncio.to_thread(self.server.start)
+        await broker.provision(self.admin_url, self.manifests)
+
+    async def stop(self) -> None:
+        """Stop it; what it has stored stays."""
+        await asyncio.to_thread(self.server.stop)
+
+    def erase(self) -> None:
+        """Lose the disk. Only while it is stopped."""
+        shutil.rmtree(self.server.data_dir / "jetstream")
+
+    def connection(self, service: str) -> broker.Broker:
+        """A connection as a service makes it; to be opened and closed."""
+        return broker.Broker(self.url, service, self.password(service))
+
+
+@pytest.fixture
+async def nats_server(tmp_path: Path) -> AsyncIterator[Nats]:
+    """A NATS server of all services. Each test has its own: streams remember."""
+    nats = Nats(tmp_path / "nats", manifest.find(ROOT))
+    await nats.start()
+    yield nats
+    await nats.stop()
 
 
 @pytest.fixture(scope="session")
 def tokens() -> Tokens:
-    """Access tokens as identity would issue them, and as it never would; services started with them accept theirs."""
+    """An issuer of access tokens."""
     return Tokens()
+
+
+def _make_template(postgres: Postgres, service: str) -> None:
+    folders = [ROOT / "chassis" / "migrations", ROOT / "services" / service / "migrations"]
+    migrate(postgres.create(service), [folder for folder in folders if folder.exists()])
