@@ -1,6 +1,6 @@
 """Keeps one encoded example of every event for ever, so that a test can prove that old facts still decode.
 
-`python -m tools.golden` adds examples of the events that have none. One that exists is never written again: facts like
+`./taskw golden` adds examples of the events that have none. One that exists is never written again: facts like
 it may lie in a broker or an outbox.
 """
 

@@ -32,7 +32,7 @@ def test_events_live_in_files_of_events(file: FileDescriptor) -> None:
 
 @every_event
 def test_an_event_has_a_golden_example(event: Descriptor) -> None:
-    """`python -m tools.golden` adds the missing ones."""
+    """`./taskw golden` adds the missing ones."""
     assert (GOLDEN / f"{event.full_name}.binpb").exists()
 
 
