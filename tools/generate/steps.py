@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tools.edge import generate as edge
 from tools.generate import callers, imports, stubs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,4 +32,9 @@ def who_calls(out: Path) -> None:
     callers.write(ROOT, out / "gen/callers.json")
 
 
-STEPS: tuple[Callable[[Path], None], ...] = (include, image, python, who_calls)
+def the_edge(out: Path) -> None:
+    """gen/edge.binpb, gen/openapi.json and mesh/edge/envoy.yaml: how callers outside reach what the image lets them."""
+    edge.write(out, out / "gen/tradewind.binpb")
+
+
+STEPS: tuple[Callable[[Path], None], ...] = (include, image, python, who_calls, the_edge)

@@ -18,12 +18,12 @@ def main() -> None:
     parser.add_argument("directory", type=Path, help="where to keep the mails")
     arguments = parser.parse_args()
     host, _, port = arguments.address.rpartition(":")
+    arguments.directory.mkdir(parents=True, exist_ok=True)
     asyncio.run(serve(host, int(port), arguments.directory))
 
 
 async def serve(host: str, port: int, directory: Path) -> None:
     """Accept mail until SIGTERM or SIGINT."""
-    directory.mkdir(parents=True, exist_ok=True)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

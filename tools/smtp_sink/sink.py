@@ -22,7 +22,7 @@ class Sink:
         self._directory = directory
         self._asked_to_wait: set[str] = set()
 
-    async def handle_RCPT(  # noqa: N802 — aiosmtpd calls it by the SMTP verb
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Accept or refuse a recipient."""
@@ -35,7 +35,7 @@ class Sink:
         envelope.rcpt_tos.append(address)
         return ACCEPTED
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Keep a mail."""
         content = envelope.original_content or b""
         path = self._directory / f"{_name(content)}.eml"

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from chassis import broker as facts
 from chassis import manifest
+from chassis.broker import permissions
 from chassis.manifest import Manifest
 from tools.stack import addresses, secrets, service
 from tools.stack.broker import Broker, BrokerUser
@@ -81,7 +81,7 @@ def _broker(directory: StateDir, options: Options, topology: Topology) -> Broker
     if options.nats_url:
         return options.nats_url
     users = {
-        each.name: BrokerUser(secrets.kept(directory.secrets(each.name) / "nats_password"), facts.permissions(each))
+        each.name: BrokerUser(secrets.kept(directory.secrets(each.name) / "nats_password"), permissions(each))
         for each in topology.manifests
     }
     port, monitor_port = options.ports(addresses.BROKER), options.ports(addresses.BROKER_MONITOR)

@@ -20,7 +20,7 @@ class Server(ABC):
     def is_ready(self, pid: int | None) -> bool:
         """Whether the process running as `pid` does its work."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 — most have nothing to make
         """Make what the program needs before it starts; calling it again does no harm."""
 
     def start(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
-from chassis import broker as facts
+from chassis.broker import provision as provision_broker
 from chassis.manifest import Manifest
 from tools.stack import secrets, service
 from tools.stack.addresses import is_free, who_listens
@@ -48,7 +48,7 @@ def refuse_taken_ports(parts: Parts) -> None:
 
 def provision(parts: Parts) -> None:
     """Make the streams and consumers the manifests name."""
-    asyncio.run(facts.provision(parts.broker_admin_url, parts.topology.manifests))
+    asyncio.run(provision_broker(parts.broker_admin_url, parts.topology.manifests))
 
 
 def _provision_after(broker: Future[None] | None, parts: Parts) -> None:

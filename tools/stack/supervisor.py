@@ -27,7 +27,7 @@ def supervise(directory: StateDir, options: Options) -> None:
         _Supervisor(directory, options).run()
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)
     raise Stopped
 

@@ -1,0 +1,37 @@
+"""One line of JSON for each request, without a token, a query or a body in it."""
+
+from typing import Any
+
+from tools.edge.envoy import extension
+from tools.edge.filters import JWT, TOKEN_PAYLOAD
+
+FIELDS = {
+    "timestamp": "%START_TIME%",
+    "event": "request",
+    "method": "%REQ(:METHOD)%",
+    # NQ: a query may hold what somebody searched for.
+    "path": "%PATH(NQ:ORIG_OR_PATH)%",
+    "route": "%ROUTE_NAME%",
+    "status": "%RESPONSE_CODE%",
+    "grpc_status": "%GRPC_STATUS(SNAKE_STRING)%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "flags": "%RESPONSE_FLAGS%",
+    "duration_milliseconds": "%DURATION%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "upstream": "%UPSTREAM_HOST%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "user_agent": "%REQ(USER-AGENT)%",
+    "principal": f"%DYNAMIC_METADATA({JWT}:{TOKEN_PAYLOAD}:sub)%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+}
+
+
+def access_log() -> dict[str, Any]:
+    """To standard output, where everything that runs here logs to."""
+    return extension(
+        "envoy.access_loggers.stdout",
+        "access_loggers.stream.v3.StdoutAccessLog",
+        log_format={"json_format": FIELDS},
+    )

@@ -1,0 +1,176 @@
+"""Which request goes where: two routes for each method, native gRPC and plain HTTP, on the method's own terms."""
+
+import re
+from typing import Any
+
+from chassis.contract import Caller
+from tools.edge import filters
+from tools.edge.clusters import IDENTITY_KEYS
+from tools.edge.envoy import duration, extension
+from tools.edge.methods import Binding, Method
+from tools.edge.placement import Placement
+from tools.edge.settings import Settings
+
+# The service ends a call at the method's timeout and says so precisely; the edge only when nothing came of that.
+TIMEOUT_MARGIN_SECONDS = 0.5
+
+# Everything outside is a stranger, whatever its headers say about the workload that sent them.
+FORGEABLE_HEADERS = ["x-tradewind-peer", "x-forwarded-client-cert"]
+
+# What is no method must not be looked for among them.
+NOT_TRANSCODED = {filters.TRANSCODER: filters.disabled()}
+
+VARIABLE = re.compile(r"\\\{[^}]*\\\}")
+
+
+def route_configuration(methods: list[Method], placement: Placement, settings: Settings) -> dict[str, Any]:
+    """Every route there is. What none of them matches is answered with 404, UNIMPLEMENTED over gRPC."""
+    return {
+        "name": "edge",
+        "max_direct_response_body_size_bytes": 4 * 1024 * 1024,
+        "request_headers_to_remove": FORGEABLE_HEADERS,
+        "request_headers_to_add": [
+            {"header": {"key": "x-tradewind-peer", "value": "edge"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        ],
+        "virtual_hosts": [
+            {
+                "name": "tradewind",
+                "domains": ["*"],
+                "retry_policy": _retry_policy(),
+                "typed_per_filter_config": {filters.CORS: filters.cors_policy(settings.cors)},
+                "routes": [
+                    _preflight(),
+                    *_own_routes(placement),
+                    *(_grpc_route(method, settings) for method in methods),
+                    *(_http_route(method, each, settings) for method in methods for each in method.bindings),
+                    _nothing_here(),
+                ],
+            }
+        ],
+    }
+
+
+def _own_routes(placement: Placement) -> list[dict[str, Any]]:
+    """What the edge answers itself, and the keys by which anybody can check a token."""
+    return [
+        {
+            "name": "healthz",
+            "match": _exactly("/healthz", "GET"),
+            "direct_response": {"status": 200, "body": {"inline_string": '{"status":"SERVING"}\n'}},
+            "response_headers_to_add": [_content_type("application/json")],
+            "typed_per_filter_config": NOT_TRANSCODED,
+        },
+        {
+            "name": "openapi",
+            "match": _exactly("/openapi.json", "GET"),
+            "direct_response": {"status": 200, "body": {"filename": str(placement.openapi)}},
+            "response_headers_to_add": [_content_type("application/json")],
+            "typed_per_filter_config": NOT_TRANSCODED,
+        },
+        {
+            "name": "jwks",
+            "match": _exactly("/.well-known/jwks.json", "GET"),
+            "route": {"cluster": IDENTITY_KEYS, "timeout": "2s"},
+            "typed_per_filter_config": NOT_TRANSCODED,
+        },
+    ]
+
+
+def _preflight() -> dict[str, Any]:
+    """A browser asking whether a page may call: the CORS filter answers, but only where there is a route."""
+    return {
+        "name": "preflight",
+        "match": {"prefix": "/", "headers": [_verb("OPTIONS"), {"name": "origin", "present_match": True}]},
+        "route": {"cluster": IDENTITY_KEYS},
+        "typed_per_filter_config": NOT_TRANSCODED,
+    }
+
+
+def _grpc_route(method: Method, settings: Settings) -> dict[str, Any]:
+    """GRPC and gRPC-Web, by the method's name."""
+    is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+    return {
+        "name": method.name,
+        "match": {"path": f"/{method.name}", "headers": [is_grpc]},
+        "route": _action(method),
+        "typed_per_filter_config": _terms(method, settings),
+    }
+
+
+def _http_route(method: Method, binding: Binding, settings: Settings) -> dict[str, Any]:
+    """JSON, by the verb and the path of the method's `google.api.http`."""
+    terms = _terms(method, settings)
+    if binding.body and not method.client_streaming:
+        terms[filters.BUFFER] = filters.buffers_at_most(settings.limits.request_bytes)
+        terms[filters.UNKNOWN_FIELDS] = filters.checks_fields(method.request)
+    return {
+        "name": f"{method.name} {binding.verb}",
+        "match": _match(binding),
+        "route": _action(method),
+        "typed_per_filter_config": terms,
+    }
+
+
+def _action(method: Method) -> dict[str, Any]:
+    timeout = duration(method.timeout_seconds + TIMEOUT_MARGIN_SECONDS)
+    return {"cluster": method.service, "timeout": timeout, "idle_timeout": timeout}
+
+
+def _retry_policy() -> dict[str, Any]:
+    """One layer owns the retries of each hop, and this hop is the edge's.
+
+    Every method may be repeated: the contract allows no level but NO_SIDE_EFFECTS and IDEMPOTENT, and a repeat with the
+    same request_id gets the first answer.
+    """
+    return {
+        "retry_on": "connect-failure,refused-stream,unavailable",
+        "num_retries": 2,
+        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+        "retry_host_predicate": [
+            extension(
+                "envoy.retry_host_predicates.previous_hosts", "retry.host.previous_hosts.v3.PreviousHostsPredicate"
+            )
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+
+
+def _terms(method: Method, settings: Settings) -> dict[str, Any]:
+    """What a caller must bring, and how often they may come.
+
+    Whether a token is that of staff is the service's question: it answers PERMISSION_DENIED with a reason.
+    """
+    requirement = filters.TOKEN_OPTIONAL if method.caller is Caller.ANYONE else filters.TOKEN_REQUIRED
+    terms = {filters.JWT: filters.requires(requirement)}
+    if method.is_guessable:
+        terms[filters.RATE_LIMIT] = filters.rate_limit(settings.rate_limits, settings.rate_limits.credentials)
+    return terms
+
+
+def _match(binding: Binding) -> dict[str, Any]:
+    """A path without variables is compared; one with variables is a pattern in which each is one segment."""
+    if "{" not in binding.template:
+        return _exactly(binding.template, binding.verb)
+    pattern = VARIABLE.sub("[^/:]+", re.escape(binding.template))
+    return {"safe_regex": {"regex": pattern.replace(r"\-", "-")}, "headers": [_verb(binding.verb)]}
+
+
+def _exactly(path: str, verb: str) -> dict[str, Any]:
+    return {"path": path, "headers": [_verb(verb)]}
+
+
+def _verb(verb: str) -> dict[str, Any]:
+    return {"name": ":method", "string_match": {"exact": verb}}
+
+
+def _content_type(value: str) -> dict[str, Any]:
+    return {"header": {"key": "content-type", "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _nothing_here() -> dict[str, Any]:
+    return {
+        "name": "nothing here",
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 404, "body": {"inline_string": "no such method and path; see /openapi.json"}},
+        "typed_per_filter_config": NOT_TRANSCODED,
+    }

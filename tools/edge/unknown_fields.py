@@ -1,0 +1,46 @@
+"""What `mesh/edge/unknown_fields.lua` needs to know of the contract: the fields of every message a JSON body may hold."""
+
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
+
+from tools.edge.image import Image
+from tools.edge.methods import Method
+
+OPAQUE = "''"
+
+
+def messages_table(image: Image, methods: list[Method]) -> str:
+    """A Lua table: message to field, by its proto and its JSON name, to the message it holds."""
+    names = sorted(_reachable(image, [method.request for method in methods]))
+    return "MESSAGES = {\n" + "".join(_message(image, name) for name in names) + "}\n"
+
+
+def _message(image: Image, name: str) -> str:
+    fields = {
+        spelling: _held(image, field)
+        for field in image.messages[name].field
+        for spelling in (field.name, field.json_name)
+    }
+    return f"  ['{name}'] = {{{', '.join(f'{spelling} = {held}' for spelling, held in fields.items())}}},\n"
+
+
+def _held(image: Image, field: FieldDescriptorProto) -> str:
+    """The message a field holds, if its fields are to be looked at."""
+    return f"'{held}'" if (held := _walkable(image, field)) else OPAQUE
+
+
+def _walkable(image: Image, field: FieldDescriptorProto) -> str | None:
+    """Well-known types have a JSON of their own, and the keys of a map are not fields."""
+    name = field.type_name.removeprefix(".")
+    is_ours = name.startswith("tradewind.") and name in image.messages
+    return name if is_ours and not image.messages[name].options.map_entry else None
+
+
+def _reachable(image: Image, roots: list[str]) -> set[str]:
+    found: set[str] = set()
+    pending = list(roots)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += [held for field in image.messages[name].field if (held := _walkable(image, field))]
+    return found
