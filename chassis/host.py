@@ -5,14 +5,17 @@ import gc
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from inspect import isawaitable
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from opentelemetry.trace import TracerProvider
 
 from chassis import credentials, logs, manifest, tokens, traces
 from chassis.background import Background, Work
+from chassis.broker import Broker
 from chassis.clock import Clock, SystemClock
 from chassis.database import Database
 from chassis.handlers import Handlers
@@ -21,6 +24,7 @@ from chassis.idempotency import RequestStore
 from chassis.interceptors import Interceptor
 from chassis.manifest import Manifest
 from chassis.operations import OperationsServer
+from chassis.relay import Relay
 from chassis.runtime import Runtime, Service, Wiring
 from chassis.settings import RuntimeSettings, SettingsError
 from chassis.tokens import KeyRing, TokenVerifier
@@ -31,6 +35,7 @@ Interceptors = Callable[
 ]
 
 SWEEP_SECONDS = 3600.0
+LONGEST_RELAY_LAG_SECONDS = 30.0
 
 log = logs.logger(__name__)
 
@@ -43,8 +48,10 @@ class Host:
         declared: Manifest,
         own: RuntimeSettings,
         interceptors: Interceptors,
+        *,
         clock: Clock | None = None,
         keys: tokens.Fetch | None = None,
+        spans: TracerProvider | None = None,
     ) -> None:
         self._own = own
         self._manifest = declared
@@ -53,7 +60,7 @@ class Host:
         self._background = Background()
         self._closing = AsyncExitStack()
         self.database = _database(declared, own)
-        self._traces = Traces(own.trace_sample_ratio, traces.provider(declared.name, own.otlp_endpoint))
+        self._traces = Traces(own.trace_sample_ratio, spans or traces.provider(declared.name, own.otlp_endpoint))
         self.runtime = Runtime(declared, own, clock or SystemClock(), self._traces, self.database)
         self.port = 0
 
@@ -67,11 +74,12 @@ class Host:
         service = await service if isawaitable(service) else service
         for channel in self.runtime.channels.values():
             self._closing.push_async_callback(channel.close)
-        self._health = Health(service.servicers, self._vital(), {})
+        facts = self._facts(service)
+        self._health = Health(service.servicers, self._vital(), facts.checks)
         await self._start_server(service)
         self._operations = OperationsServer(self._own.operations_address, service.http_routes)
         self._operations.start()
-        self._background.start([self._health.watch, *self._sweeps(), *service.background])
+        self._background.start([self._health.watch, *self._sweeps(), *facts.works, *service.background])
         _freeze_garbage()
         log.info("started", port=self.port, operations_port=self._operations.port)
 
@@ -98,6 +106,21 @@ class Host:
         self.port = _bind(self._server, self._own)
         await self._server.start()
 
+    def _facts(self, service: Service) -> "_Facts":
+        """The broker, and what publishes to it and hears from it."""
+        if self.database is None or not self._own.nats_url or not (self._manifest.publishes | self._manifest.consumes):
+            return _Facts({}, [])
+        broker = Broker(self._own.nats_url, self._manifest.name, self._own.nats_password)
+        broker.open()
+        self._closing.push_async_callback(broker.close)
+        relay = Relay(self.database, broker)
+
+        async def relay_keeps_up() -> bool:
+            return relay.lag_seconds < LONGEST_RELAY_LAG_SECONDS
+
+        checks: dict[str, Check] = {"broker": broker.is_connected, "relay": relay_keeps_up}
+        return _Facts(checks, [relay.run, _hourly(relay.sweep)])
+
     def _vital(self) -> dict[str, Check]:
         return {"database": self.database.is_reachable} if self.database else {}
 
@@ -111,6 +134,12 @@ class Host:
     def _sweeps(self) -> list[Work]:
         requests = self._request_store()
         return [_hourly(requests.sweep)] if requests else []
+
+
+@dataclass(frozen=True)
+class _Facts:
+    checks: Mapping[str, Check]
+    works: list[Work]
 
 
 def _hourly(sweep: Callable[[], Awaitable[None]]) -> Work:

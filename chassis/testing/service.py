@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from opentelemetry.trace import TracerProvider
 
 from chassis import manifest as manifests
 from chassis.clock import Clock
@@ -59,13 +60,16 @@ async def running(
     nats_url: str = "",
     tokens: Tokens | None = None,
     clock: Clock | None = None,
+    spans: TracerProvider | None = None,
     **settings: Any,
 ) -> AsyncIterator[RunningService]:
     """The service of `package`, for the block. Further `settings` are fields of RuntimeSettings."""
     with tempfile.TemporaryDirectory(prefix="tradewind-") as directory:
         target = f"unix:{Path(directory) / 'grpc.sock'}"
         own = replace(_settings(target, database_url, nats_url), **settings)
-        host = Host(manifests.of_package(package), own, interceptors, clock, (tokens or Tokens()).fetch)
+        host = Host(
+            manifests.of_package(package), own, interceptors, clock=clock, keys=(tokens or Tokens()).fetch, spans=spans
+        )
         await host.start(wiring)
         service = RunningService(host, target)
         try:
@@ -94,25 +98,30 @@ def _adding(metadata: dict[str, str]) -> list[grpc.aio.ClientInterceptor]:
 
 
 class _Adding:
+    """Adds metadata to every call of a plain channel: one method for each of gRPC's four kinds."""
+
     def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
         self._metadata = metadata
 
-    async def _add(self, proceed: Any, details: grpc.aio.ClientCallDetails, request: Any) -> Any:
-        metadata = grpc.aio.Metadata(*(details.metadata or ()), *self._metadata)
-        return await proceed(details._replace(metadata=metadata), request)
+    def _with_metadata(self, details: Any) -> Any:
+        return details._replace(metadata=grpc.aio.Metadata(*(details.metadata or ()), *self._metadata))
 
 
-class _UnaryUnary(_Adding, grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc has no types at run time
-    intercept_unary_unary = _Adding._add
+class _UnaryUnary(_Adding, grpc.aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self._with_metadata(client_call_details), request)
 
 
-class _UnaryStream(_Adding, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[misc]  # as above
-    intercept_unary_stream = _Adding._add
+class _UnaryStream(_Adding, grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self._with_metadata(client_call_details), request)
 
 
-class _StreamUnary(_Adding, grpc.aio.StreamUnaryClientInterceptor):  # type: ignore[misc]  # as above
-    intercept_stream_unary = _Adding._add
+class _StreamUnary(_Adding, grpc.aio.StreamUnaryClientInterceptor):
+    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await continuation(self._with_metadata(client_call_details), request_iterator)
 
 
-class _StreamStream(_Adding, grpc.aio.StreamStreamClientInterceptor):  # type: ignore[misc]  # as above
-    intercept_stream_stream = _Adding._add
+class _StreamStream(_Adding, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await continuation(self._with_metadata(client_call_details), request_iterator)

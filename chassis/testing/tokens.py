@@ -53,4 +53,6 @@ class Tokens:
             "roles": ["customer"],
             **claims,
         }
-        return jwt.encode({"alg": ALGORITHM, "typ": typ, "kid": "test"}, content, key or self.key, algorithms=[ALGORITHM])
+        return jwt.encode(
+            {"alg": ALGORITHM, "typ": typ, "kid": "test"}, content, key or self.key, algorithms=[ALGORITHM]
+        )

@@ -1,0 +1,1 @@
+"""A shopper's morning, played against the edge: `./taskw demo`."""

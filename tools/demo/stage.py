@@ -1,0 +1,53 @@
+"""The terminal as a stage: chapters, lines, tables; and the promise that everything came out as told."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from tools.demo.shop import Happening
+
+_COLOURS = {"CONFIRMED": "green", "CANCELLED": "yellow", "CANCELLING": "yellow"}
+
+
+class NotAsTold(Exception):
+    """Something came out otherwise than the story says."""
+
+
+class Stage:
+    """Shows what happens, as it happens."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._chapters = 0
+
+    def chapter(self, title: str) -> None:
+        """Begins a chapter."""
+        self._chapters += 1
+        self._console.print(f"\n[bold cyan]{self._chapters}. {title}[/]")
+
+    def say(self, text: str) -> None:
+        """Prints a line."""
+        self._console.print(f"   {text}")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Prints a table."""
+        table = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 3), header_style="dim")
+        for row in rows:
+            table.add_row(*row)
+        self._console.print(table)
+
+    async def follow(self, happenings: AsyncIterator[Happening]) -> list[Happening]:
+        """Prints what happens to an order until its stream ends."""
+        seen = []
+        async for happening in happenings:
+            colour = _COLOURS.get(happening.step, "white")
+            reason = f" ({happening.reason})" if happening.reason else ""
+            self._console.print(f"     · [{colour}]{happening.step.replace('_', ' ').lower()}{reason}[/]")
+            seen.append(happening)
+        return seen
+
+    def expect(self, truth: bool, told: str) -> None:
+        """Goes on if it is true. Raises NotAsTold."""
+        if not truth:
+            raise NotAsTold(told)
