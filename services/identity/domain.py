@@ -96,12 +96,6 @@ class SigningKeysMissing(errors.Unavailable):
     reason = "SIGNING_KEYS_MISSING"
 
 
-class SigningKeyUnreadable(errors.Internal):
-    """The secret is not the one the stored keys were sealed with."""
-
-    reason = "SIGNING_KEY_UNREADABLE"
-
-
 class Role(StrEnum):
     """What a user may do."""
 

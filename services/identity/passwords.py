@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import cache
 from importlib.resources import files
 from typing import Final, TypeVar
 
@@ -46,6 +47,7 @@ class Passwords:
             self._room += 1
 
 
+@cache
 def common_words() -> frozenset[str]:
     """The words, one a line, that a password is not made of."""
     return frozenset(files(__package__).joinpath("common_passwords.txt").read_text(encoding="utf-8").split())

@@ -15,13 +15,13 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from chassis import ids
+from chassis.settings import SettingsError
 from chassis.tokens import ALGORITHM
 from services.identity.domain import (
     ACCESS_TOKEN_LIFETIME,
     AccessToken,
     SigningKey,
     SigningKeysMissing,
-    SigningKeyUnreadable,
     User,
 )
 
@@ -41,11 +41,11 @@ class Seal:
         return nonce + self._cipher.encrypt(nonce, private_jwk, key_id.encode())
 
     def open(self, key_id: str, sealed: bytes) -> bytes:
-        """The private key. Raises SigningKeyUnreadable."""
+        """The private key. Raises SettingsError when it was closed with another secret."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE_LENGTH], sealed[_NONCE_LENGTH:], key_id.encode())
         except InvalidTag:
-            raise SigningKeyUnreadable("signing_key_secret does not open the stored signing keys") from None
+            raise SettingsError("secret signing_key_secret does not open the signing keys in the database") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,12 @@ class Signer:
         return SigningKey(key_id=key_id, sealed_jwk=sealed, created_at=created_at, active_at=active_at)
 
     def learn(self, keys: Sequence[SigningKey]) -> None:
-        """Take these keys for all there are. Raises SigningKeyUnreadable."""
-        self._keys = tuple(_Known(key.active_at, self._opened(key)) for key in keys)
+        """Take these keys for all there are. Raises SettingsError."""
+        self._keys = tuple(map(self._opened, keys))
+
+    def learn_newest(self, key: SigningKey) -> None:
+        """Take this key for the newest. Raises SettingsError."""
+        self._keys = (*self._keys, self._opened(key))
 
     def sign(self, user: User, now: datetime) -> AccessToken:
         """An access token (RFC 9068) for the user. Raises SigningKeysMissing."""
@@ -106,5 +110,5 @@ class Signer:
             raise SigningKeysMissing("the signing keys are not read yet")
         return max(active, key=lambda key: key.active_at).jwk
 
-    def _opened(self, key: SigningKey) -> ECKey:
-        return ECKey.import_key(json.loads(self._seal.open(key.key_id, key.sealed_jwk)))
+    def _opened(self, key: SigningKey) -> _Known:
+        return _Known(key.active_at, ECKey.import_key(json.loads(self._seal.open(key.key_id, key.sealed_jwk))))

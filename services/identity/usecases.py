@@ -16,27 +16,30 @@ from services.identity.domain import (
     TokenPair,
     User,
 )
-from services.identity.passwords import Passwords
+from services.identity.passwords import Passwords, common_words
+from services.identity.settings import Settings
 from services.identity.signing import Signer
 
 STAFF_DISPLAY_NAME: Final = "Tradewind staff"
+READY_EVERY_SECONDS: Final = 15
+SWEEP_EVERY_SECONDS: Final = 3600
 
 
 class UseCases:
     """Hashing and counting come before a transaction, everything else happens inside the caller's."""
 
     def __init__(
-        self, database: Database, clock: Clock, passwords: Passwords, common_words: frozenset[str], signer: Signer
+        self, database: Database, clock: Clock, passwords: Passwords, signer: Signer, settings: Settings
     ) -> None:
         self._database = database
         self._clock = clock
         self._passwords = passwords
-        self._common_words = common_words
         self._signer = signer
+        self._settings = settings
 
     async def hash_new_password(self, email: str, password: str) -> str:
         """What to store of a password somebody chose. Raises PasswordTooCommon, HashingBusy."""
-        domain.check_password(password, email, self._common_words)
+        domain.check_password(password, email, common_words())
         return await self._passwords.hash(password)
 
     async def register(self, tx: Transaction, email: str, display_name: str, password_hash: str) -> User:
@@ -116,10 +119,30 @@ class UseCases:
         if not await store.retire_newest_key(tx, now, domain.retirement_of_predecessor(key)):
             raise domain.RotationPending("the newest key does not sign yet")
         await store.add_signing_key(tx, key)
+        tx.on_commit(lambda: self._signer.learn_newest(key))
         return key
 
+    async def keep_ready(self) -> None:
+        """Stay ready for as long as the process lives: other replicas rotate keys too."""
+        while True:
+            await self.get_ready()
+            await self._clock.sleep(READY_EVERY_SECONDS)
+
+    async def keep_sweeping(self) -> None:
+        """Forget now and then what is over, for as long as the process lives."""
+        while True:
+            await self.sweep()
+            await self._clock.sleep(SWEEP_EVERY_SECONDS)
+
+    async def get_ready(self) -> None:
+        """See to what must be there before anybody can log in."""
+        await self.read_signing_keys()
+        email, password = self._settings.staff_email, self._settings.staff_password
+        if email and password:
+            await self.open_staff_account(email, password)
+
     async def read_signing_keys(self) -> None:
-        """Learn the keys other replicas made, and make the first one if there is none."""
+        """Learn all keys there are. Makes the first one if there is none."""
         now = self._clock.now()
         async with self._database.read() as reader:
             keys = await store.published_keys(reader, now)
@@ -129,7 +152,7 @@ class UseCases:
         self._signer.learn(keys)
 
     async def open_staff_account(self, email: str, password: str) -> None:
-        """See to it that there is somebody to run the shop. An account under the address is left as it is."""
+        """Give the shop somebody to run it. An account that is there under the address is left as it is."""
         async with self._database.read() as reader:
             if await store.find_credentials(reader, domain.normalized(email)):
                 return
@@ -140,7 +163,7 @@ class UseCases:
                 publisher.user_registered(tx, user)
 
     async def sweep(self) -> None:
-        """Forget sessions and keys that ended and attempts that no longer count."""
+        """Forget the sessions and keys that ended and the attempts that count no more."""
         async with self._database.read() as reader:
             await store.sweep(reader, self._clock.now())
 
