@@ -54,6 +54,10 @@ class Handlers:
             try:
                 call = Call(method, raw_request, context)
                 await run(call)
+                if call.problem:
+                    # A status returned in the usual way follows headers and an empty message, and a client that has
+                    # seen headers retries nothing. This sends the status alone, as it was set.
+                    await context.abort(call.code)
                 return call.reply
             finally:
                 self._running.discard(task)
