@@ -34,8 +34,9 @@ HEADER = f"""\
 def main() -> None:
     """Write everything below a folder, the checkout by default."""
     parser = argparse.ArgumentParser(prog="generate", description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=ROOT, help="where to write (default: the checkout)")
-    write(parser.parse_args().folder, ROOT / IMAGE)
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT, help="where the image is (default: the checkout)")
+    folder = parser.parse_args().folder
+    write(folder, folder / IMAGE)
 
 
 def write(folder: Path, contract: Path) -> None:

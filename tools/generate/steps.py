@@ -1,9 +1,11 @@
 """What is generated, step by step. Each step reads the checkout and what earlier steps wrote, and writes below `out`."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.edge import generate as edge
 from tools.generate import callers, imports, stubs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,9 +34,10 @@ def who_calls(out: Path) -> None:
     callers.write(ROOT, out / "gen/callers.json")
 
 
-def the_edge(out: Path) -> None:
+def edge(out: Path) -> None:
     """gen/edge.binpb, gen/openapi.json and mesh/edge/envoy.yaml: how callers outside reach what the image lets them."""
-    edge.write(out, out / "gen/tradewind.binpb")
+    sees_what_was_just_written = {**os.environ, "PYTHONPATH": str(out / "gen")}
+    subprocess.run([sys.executable, "-m", "tools.edge.generate", str(out)], env=sees_what_was_just_written, check=True)
 
 
-STEPS: tuple[Callable[[Path], None], ...] = (include, image, python, who_calls, the_edge)
+STEPS: tuple[Callable[[Path], None], ...] = (include, image, python, who_calls, edge)

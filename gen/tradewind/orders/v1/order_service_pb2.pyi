@@ -136,7 +136,7 @@ class CancelOrderResponse(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def order(self) -> _order_pb2.Order:
-        """As it is now: PENDING still, or CANCELLED already."""
+        """As it was found: PENDING, and to be watched from its version on, or CANCELLED already."""
 
     def __init__(
         self,
