@@ -55,6 +55,7 @@ def _pid(process: ProcessRecord) -> str:
 
 
 def _resident(process: psutil.Process) -> int:
-    """Bytes of memory, with what its children use on top of what they share with it."""
+    """Bytes of memory, with what PostgreSQL's children use on top of what they share with it."""
     own: int = process.memory_info().rss
-    return own + sum(child.memory_full_info().uss for child in process.children())
+    workers = process.children() if process.name() == "postgres" else []
+    return own + sum(worker.memory_full_info().uss for worker in workers)

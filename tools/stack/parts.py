@@ -41,6 +41,7 @@ def assemble(directory: StateDir, options: Options) -> Parts:
         "TRADEWIND_NATS_URL": broker.url if isinstance(broker, Broker) else broker,
         "TRADEWIND_SMTP_ADDRESS": mail.program.address,
         "TRADEWIND_JWKS_URL": f"http://{topology.of('identity')[0].operations_address}/.well-known/jwks.json",
+        "TRADEWIND_PROVIDER_DIRECTORY": str(directory.provider),
         **options.environment,
     }
     edge = Edge(directory, topology, options.ports(addresses.EDGE), options.ports(addresses.EDGE_ADMIN))

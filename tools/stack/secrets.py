@@ -5,10 +5,10 @@ import secrets
 from pathlib import Path
 
 
-def kept(path: Path) -> str:
-    """The secret in `path`, made on the first call."""
+def kept(path: Path, first: str | None = None) -> str:
+    """The secret in `path`; on the first call it is made, at random unless it is to be `first`."""
     if not path.exists():
-        write(path, secrets.token_hex(32))
+        write(path, first or secrets.token_hex(32))
     return path.read_text()
 
 

@@ -21,6 +21,9 @@ from tools.stack.topology import Instance, Topology
 # The stack's own settings: a service that inherited them would talk past its own role and account.
 NOT_INHERITED = ("TRADEWIND_DATABASE_URL", "TRADEWIND_NATS_URL", "TRADEWIND_STATE_DIR")
 
+# Kept as secrets for the sake of other places; here they are known to everybody who reads this.
+NOT_RANDOM = {"staff_email": "staff@tradewind.example"}
+
 
 class ServiceProcess(Server):
     """`python -m services.<name>`, told by its environment where everything is."""
@@ -71,7 +74,7 @@ def environment(
         "TRADEWIND_GRPC_ADDRESS": instance.address,
         "TRADEWIND_OPERATIONS_ADDRESS": instance.operations_address,
         "TRADEWIND_SECRETS_DIR": str(directory.secrets(instance.manifest.name)),
-        **_peers(topology),
+        **_peers(instance.manifest, topology),
         **shared,
     }
 
@@ -79,7 +82,7 @@ def environment(
 def make_secrets(manifest: Manifest, directory: StateDir) -> None:
     """Make every secret a service's settings ask for that nobody else provides."""
     for name in secret_names(manifest.package):
-        secrets.kept(directory.secrets(manifest.name) / name)
+        secrets.kept(directory.secrets(manifest.name) / name, NOT_RANDOM.get(name))
 
 
 def secret_names(package: str) -> set[str]:
@@ -96,8 +99,10 @@ def _secret_fields(settings: type) -> list[str]:
     return [each.name for each in fields(settings) if Secret in (hints[each.name], *get_args(hints[each.name]))]
 
 
-def _peers(topology: Topology) -> dict[str, str]:
+def _peers(manifest: Manifest, topology: Topology) -> dict[str, str]:
+    """Where the services are that this one calls, and no others."""
+    called = {method.split(".")[1] for method in manifest.calls}
     return {
-        f"TRADEWIND_PEER_{manifest.name.upper()}": ",".join(peer.address for peer in topology.of(manifest.name))
-        for manifest in topology.manifests
+        f"TRADEWIND_PEER_{name.upper()}": ",".join(peer.address for peer in topology.of(name))
+        for name in sorted(called & topology.services)
     }

@@ -36,6 +36,11 @@ class StateDir:
         """The mails that were sent."""
         return self.root / "mail"
 
+    @property
+    def provider(self) -> Path:
+        """What the simulated payment provider remembers."""
+        return self.root / "provider"
+
     def log(self, name: str) -> Path:
         """What a process has written to its standard output and error."""
         return self.root / "logs" / f"{name}.log"

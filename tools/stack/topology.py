@@ -43,6 +43,11 @@ class Topology:
         }
 
     @property
+    def services(self) -> frozenset[str]:
+        """The names of the services that run here."""
+        return frozenset(self._instances)
+
+    @property
     def instances(self) -> tuple[Instance, ...]:
         """Every process of every service."""
         return tuple(instance for instances in self._instances.values() for instance in instances)
