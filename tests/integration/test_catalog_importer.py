@@ -1,5 +1,8 @@
 """The importer against the catalogue: the same file again changes nothing, and a broken stream goes on."""
 
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path
@@ -105,3 +108,23 @@ async def test_what_the_shop_refuses_is_reported_among_the_lines(shop: str, toke
         "line_number,reason,message",
         '2,SKU_INVALID,"a SKU has 1 to 32 letters, digits, hyphens and underscores"',
     ]
+
+
+async def test_the_command_says_what_became_of_a_file(shop: str, tokens: Tokens, tmp_path: Path) -> None:
+    """Every line that was not used, then the figures; and that the second time nothing was sent."""
+    token = tmp_path / "token"
+    token.write_text(tokens.staff())
+    first = await run_importer(DEMO, "--address", shop, "--token-file", token)
+    assert "line     39  NAME_MISSING         there is no description\n" in first
+    assert "nothing was sent" not in first
+    assert "nothing was sent, nothing changed" in await run_importer(DEMO, "--address", shop, "--token-file", token)
+
+
+async def run_importer(*arguments: object) -> str:
+    """What the importer prints as it succeeds."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tools.importer", *map(str, arguments), stdout=PIPE, stderr=PIPE
+    )
+    output, complaints = await process.communicate()
+    assert process.returncode == 0, complaints.decode()
+    return output.decode()

@@ -51,6 +51,8 @@ async def _token(channel: grpc.aio.Channel, arguments: argparse.Namespace) -> st
 
 
 def _content(path: Path) -> str:
+    if not path.exists():
+        sys.exit(f"import: {path} is missing: bring the shop up with ./taskw up, or give --token-file")
     return path.read_text(encoding="utf-8").strip()
 
 

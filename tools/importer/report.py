@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tools.importer.retail import Catalogue, PassedOver
 from tools.importer.upload import Outcome
@@ -22,7 +22,7 @@ def show(console: Console, catalogue: Catalogue, outcome: Outcome, at_most: int)
     """Print the lines that were not used, then the figures."""
     lines = passed_over(catalogue, outcome)
     for line in lines[:at_most]:
-        console.print(f"line {line.line_number:>6}  {line.reason:<20} {line.message}", markup=False, highlight=False)
+        console.print(_sentence(line), markup=False, highlight=False, soft_wrap=True)
     if len(lines) > at_most:
         console.print(f"… and {len(lines) - at_most} lines more: --report FILE writes all of them", highlight=False)
     console.print(_reasons(lines), _figures(catalogue, outcome))
@@ -38,19 +38,23 @@ def write(path: Path, lines: Sequence[PassedOver]) -> None:
         writer.writerows((line.line_number, line.reason, line.message) for line in lines)
 
 
+def _sentence(line: PassedOver) -> str:
+    return f"line {line.line_number:>6}  {line.reason:<20} {line.message}"
+
+
 def _reasons(lines: Sequence[PassedOver]) -> Table:
-    table = Table("Passed over because", "Lines", title="Lines", title_justify="left")
+    table = Table("Lines passed over", Column("", justify="right"))
     for reason, count in Counter(line.reason for line in lines).most_common():
         table.add_row(reason, str(count))
     return table
 
 
 def _figures(catalogue: Catalogue, outcome: Outcome) -> Table:
-    table = Table("Products", "", title="Catalogue", title_justify="left")
+    table = Table("Products", Column("", justify="right"))
     for name, count in {
         "in the file": len(catalogue.products),
-        "taken in an import before": outcome.known_before,
-        "created": outcome.report.created,
+        "sent now": len(catalogue.products) - outcome.known_before,
+        "created, all told": outcome.report.created,
         "changed": outcome.report.changed,
         "unchanged": outcome.report.unchanged,
         "refused by the shop": outcome.report.rejected,

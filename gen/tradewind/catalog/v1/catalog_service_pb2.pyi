@@ -301,7 +301,7 @@ class BatchGetProductsResponse(_message.Message):
 
     @_builtins.property
     def missing_skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ones that do not."""
+        """The ones that do not, in upper case as SKUs are."""
 
     def __init__(
         self,
