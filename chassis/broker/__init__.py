@@ -2,11 +2,14 @@
 
 from chassis.broker.connection import Broker, BrokerUnavailable
 from chassis.broker.provisioning import permissions, provision
+from chassis.broker.pull import Delivery, Pull
 from chassis.broker.subjects import inbox_of, stream_of, subject_of
 
 __all__ = [
     "Broker",
     "BrokerUnavailable",
+    "Delivery",
+    "Pull",
     "inbox_of",
     "permissions",
     "provision",

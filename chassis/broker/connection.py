@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from chassis import errors, logs
 from chassis.broker.subjects import inbox_of
@@ -45,7 +47,7 @@ class Broker:
         self._client = Client()
         self._closed = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
-        self._listeners: list[Listener] = []
+        self._listeners: dict[Listener, Subscription | None] = {}
         self._last_error = ""
 
     def open(self) -> None:
@@ -82,13 +84,19 @@ class Broker:
         except (nats.errors.Error, OSError) as error:
             raise BrokerUnavailable(f"the broker cannot be spoken to: {error!r}") from error
 
-    async def listen(self, hear: Callable[[Msg], Awaitable[None]], connected: Callable[[], None]) -> str:
-        """Hear what is sent to a fresh subject, which is returned, over this and every later connection."""
+    @asynccontextmanager
+    async def listening(
+        self, hear: Callable[[Msg], Awaitable[None]], connected: Callable[[], None]
+    ) -> AsyncIterator[str]:
+        """Hear, for the block, what is sent to a fresh subject, which is given; over this and every later connection."""
         listener = Listener(f"{inbox_of(self.service)}.{uuid4().hex}", hear, connected)
-        self._listeners.append(listener)
-        if self._client.is_connected:
-            await self._attach(listener)
-        return listener.subject
+        self._listeners[listener] = None
+        try:
+            if self._client.is_connected:
+                await self._attach(listener)
+            yield listener.subject
+        finally:
+            await self._detach(listener)
 
     def _require_connection(self) -> None:
         # The client would keep it for later, and send it when nobody waits for the answer any more.
@@ -125,8 +133,13 @@ class Broker:
             await self._attach(listener)
 
     async def _attach(self, listener: Listener) -> None:
-        await self._client.subscribe(listener.subject, cb=listener.hear)
+        self._listeners[listener] = await self._client.subscribe(listener.subject, cb=listener.hear)
         listener.connected()
+
+    async def _detach(self, listener: Listener) -> None:
+        subscription = self._listeners.pop(listener)
+        if subscription is not None and self._client.is_connected:
+            await subscription.unsubscribe()
 
     async def _on_reconnect(self) -> None:
         log.info("broker_connected")
