@@ -38,6 +38,11 @@ WHERE ctid = ANY (ARRAY(
     LIMIT %(batch)s
 ));
 
+-- What the relay has published again meanwhile is not touched a second time.
 -- name: publish_again
 UPDATE outbox SET published_at = NULL
-WHERE created_at >= %(since)s AND published_at IS NOT NULL;
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM outbox
+    WHERE created_at >= %(since)s AND published_at < %(began_at)s
+    LIMIT %(batch)s
+));
