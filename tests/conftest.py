@@ -3,7 +3,9 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -21,13 +23,22 @@ ROOT = Path(__file__).parent.parent
 NewDatabase = Callable[[str], str]
 
 
+@contextmanager
+def embedded_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, for the block."""
+    # Not in a directory of pytest's: the next run of pytest closes those to the account PostgreSQL has when we are root.
+    with TemporaryDirectory(prefix="tradewind-postgres-") as directory:
+        server = Postgres(Path(directory), free_port(), durable=False)
+        server.start()
+        yield server
+        server.stop()
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """One PostgreSQL server for the whole run."""
-    server = Postgres(tmp_path_factory.mktemp("postgres"), free_port(), durable=False)
-    server.start()
-    yield server
-    server.stop()
+    with embedded_postgres() as server:
+        yield server
 
 
 @pytest.fixture

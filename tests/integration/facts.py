@@ -1,9 +1,10 @@
 """Two services that exist for these tests alone: one tells of orders, the other listens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import nats
 
@@ -20,6 +21,9 @@ TELLER = Manifest("orders", "tests", "Tells of orders.", 1, publishes=frozenset(
 LISTENER = Manifest("listener", "tests", "Listens.", 2, consumes=frozenset({PLACED, CONFIRMED}))
 
 
+Told: TypeAlias = order_events_pb2.OrderPlaced | order_events_pb2.OrderConfirmed
+
+
 def placed(order_id: str, version: int = 1) -> order_events_pb2.OrderPlaced:
     """The fact that an order was placed."""
     return order_events_pb2.OrderPlaced(order_id=order_id, aggregate_version=version)
@@ -30,7 +34,7 @@ def confirmed(order_id: str, version: int = 2) -> order_events_pb2.OrderConfirme
     return order_events_pb2.OrderConfirmed(order_id=order_id, aggregate_version=version)
 
 
-async def tell(database: Database, *facts: order_events_pb2.OrderPlaced | order_events_pb2.OrderConfirmed) -> None:
+async def tell(database: Database, *facts: Told) -> None:
     """Commit facts in one transaction."""
     async with database.transaction() as tx:
         for fact in facts:
@@ -54,13 +58,14 @@ async def connected(nats_server: Nats, service: str) -> AsyncIterator[Broker]:
     await broker.close()
 
 
-@contextmanager
-def running(*works: Callable[[], Awaitable[None]]) -> Iterator[None]:
+@asynccontextmanager
+async def running(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Background work, for the block."""
     tasks = [asyncio.ensure_future(work()) for work in works]
     yield
     for task in tasks:
         task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = 20.0) -> None:

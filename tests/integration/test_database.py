@@ -16,9 +16,7 @@ from chassis.database import (
     UniqueViolation,
     in_transaction,
 )
-from tests.conftest import NewDatabase
-from tools.stack.addresses import free_port
-from tools.stack.postgres import Postgres
+from tests.conftest import NewDatabase, embedded_postgres
 
 ADD = "INSERT INTO account (name, balance) VALUES (%(name)s, %(balance)s)"
 COUNT = "SELECT count(*) AS accounts FROM account"
@@ -206,25 +204,23 @@ async def test_rows_are_copied_in_bulk(database: Database) -> None:
     assert await accounts(database) == 1000
 
 
-async def test_a_restart_of_the_database_is_survived(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Every pooled connection is dead afterwards; no statement and no transaction fails for that."""
-    server = Postgres(tmp_path_factory.mktemp("postgres"), free_port(), durable=False)
-    server.start()
-    database = Database(server.admin_url, max_connections=4)
-    await database.open()
-    await asyncio.gather(*[hold_for_a_moment(database) for _ in range(4)])
-    await asyncio.to_thread(server.stop)
-    await asyncio.to_thread(server.start)
-    await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
-    assert await database.is_reachable()
-    await asyncio.to_thread(server.stop)
-    assert not await database.is_reachable()
-    with pytest.raises(DatabaseUnavailable):
-        await hold_for_a_moment(database)
-    await asyncio.to_thread(server.start)
-    await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
-    await database.close()
-    await asyncio.to_thread(server.stop)
+async def test_a_restart_of_the_database_is_survived() -> None:
+    """Every pooled connection is dead afterwards; no transaction fails for that, and an outage ends by itself."""
+    with embedded_postgres() as server:
+        database = Database(server.admin_url, max_connections=4)
+        await database.open()
+        await asyncio.gather(*[hold_for_a_moment(database) for _ in range(4)])
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
+        assert await database.is_reachable()
+        await asyncio.to_thread(server.stop)
+        assert not await database.is_reachable()
+        with pytest.raises(DatabaseUnavailable):
+            await hold_for_a_moment(database)
+        await asyncio.to_thread(server.start)
+        await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
+        await database.close()
 
 
 async def hold_for_a_moment(database: Database) -> None:

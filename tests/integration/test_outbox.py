@@ -88,11 +88,10 @@ async def test_a_commit_wakes_the_relay(url: str, database: Database, broker_ser
     """A fact committed in this process waits for no poll; one committed by another is found soon."""
     elsewhere = Database(url)
     await elsewhere.open()
-    async with connected(broker_server, "orders") as broker:
-        with running(Relay(database, broker).run):
-            await tell(database, placed("order-1"))
-            await tell(elsewhere, placed("order-2"))
-            await eventually(lambda: all_published(database))
+    async with connected(broker_server, "orders") as broker, running(Relay(database, broker).run):
+        await tell(database, placed("order-1"))
+        await tell(elsewhere, placed("order-2"))
+        await eventually(lambda: all_published(database))
     await elsewhere.close()
     assert len(await stored(broker_server)) == 2
 
@@ -107,10 +106,9 @@ async def test_concurrent_commits_lose_nothing(database: Database, broker_server
                 await tx._send(tx._literally(*outbox.insertion([placed(f"order-{writer}-{order}")])))
                 await tx.execute("SELECT pg_sleep(%(seconds)s)", seconds=randomness.uniform(0, 0.02))
 
-    async with connected(broker_server, "orders") as broker:
-        with running(Relay(database, broker).run):
-            await asyncio.gather(*[commit(writer) for writer in range(writers)])
-            await eventually(lambda: all_published(database))
+    async with connected(broker_server, "orders") as broker, running(Relay(database, broker).run):
+        await asyncio.gather(*[commit(writer) for writer in range(writers)])
+        await eventually(lambda: all_published(database))
     subjects = {message.subject for message in await stored(broker_server)}
     assert len(subjects) == writers * orders
 
@@ -123,10 +121,13 @@ async def test_two_relays_keep_the_order_of_each_aggregate(database: Database, b
         for version in range(1, versions + 1):
             await tell(database, placed(order_id, version))
 
-    async with connected(broker_server, "orders") as one, connected(broker_server, "orders") as other:
-        with running(Relay(database, one).run, Relay(database, other).run):
-            await asyncio.gather(*[live(f"order-{number}") for number in range(orders)])
-            await eventually(lambda: all_published(database))
+    async with (
+        connected(broker_server, "orders") as one,
+        connected(broker_server, "orders") as other,
+        running(Relay(database, one).run, Relay(database, other).run),
+    ):
+        await asyncio.gather(*[live(f"order-{number}") for number in range(orders)])
+        await eventually(lambda: all_published(database))
     told = defaultdict(list)
     for message in await stored(broker_server):
         fact = order_events_pb2.OrderPlaced.FromString(message.payload)
@@ -138,7 +139,7 @@ async def test_facts_wait_while_the_broker_is_away(database: Database, broker_se
     """Commits go on; when it is back, the facts are told without anybody's help."""
     async with connected(broker_server, "orders") as broker:
         relay = Relay(database, broker)
-        with running(relay.run):
+        async with running(relay.run):
             await broker_server.stop()
             await tell(database, placed("order-1"), confirmed("order-1"))
             await eventually(lambda: is_late(relay))

@@ -1,0 +1,361 @@
+"""What happens to a fact between the broker and its effect."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from chassis.broker import Broker, subject_of
+from chassis.consumer import Consumer, Fact, Handler, Subscription
+from chassis.contract import ContractError
+from chassis.database import Database, Transaction
+from chassis.dead_letters import DeadLetters, Reason
+from chassis.relay import Relay
+from chassis.replay import replay
+from tests.conftest import Nats, NewDatabase
+from tests.integration.facts import (
+    CONFIRMED,
+    LISTENER,
+    PLACED,
+    TELLER,
+    Told,
+    confirmed,
+    connected,
+    eventually,
+    placed,
+    running,
+    tell,
+)
+from tradewind.orders.v1.order_events_pb2 import OrderConfirmed, OrderPlaced
+
+pytestmark = pytest.mark.usefixtures("telling")
+
+
+class Listener:
+    """A service that writes down what it hears, unless it was told to fail."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.failing: dict[str, int] = {}
+        """How often hearing of an order's version (`order-1/2`) still fails."""
+
+    async def hear(self, tx: Transaction, event: Told, fact: Fact) -> None:
+        """The handler."""
+        key = f"{event.order_id}/{event.aggregate_version}"
+        await tx.execute("INSERT INTO heard (key, event_id) VALUES (%(key)s, %(id)s)", key=key, id=fact.id)
+        if self.failing.get(key):
+            self.failing[key] -= 1
+            raise ValueError("cannot hear")
+
+    async def heard(self) -> list[str]:
+        """What took effect, in that order."""
+        async with self.database.read() as reader:
+            return [row["key"] for row in await reader.all("SELECT key FROM heard ORDER BY position")]
+
+    def has_heard(self, count: int) -> Callable[[], Awaitable[bool]]:
+        """Whether it has heard so much."""
+
+        async def check() -> bool:
+            return len(await self.heard()) >= count
+
+        return check
+
+    def has_buried(self, count: int) -> Callable[[], Awaitable[bool]]:
+        """Whether it has so many dead letters."""
+
+        async def check() -> bool:
+            return len(await DeadLetters(self.database).unresolved(10)) == count
+
+        return check
+
+
+@pytest.fixture
+async def teller(new_database: NewDatabase) -> AsyncIterator[Database]:
+    """The publishing service's database."""
+    async with opened(new_database("chassis")) as database:
+        yield database
+
+
+@pytest.fixture
+async def listener(new_database: NewDatabase) -> AsyncIterator[Listener]:
+    """The consuming service."""
+    async with opened(new_database("chassis")) as database:
+        async with database.transaction() as tx:
+            await tx.execute(
+                "CREATE TABLE heard (position bigint GENERATED ALWAYS AS IDENTITY, key text, event_id text)"
+            )
+        yield Listener(database)
+
+
+@pytest.fixture
+async def broker_server(tmp_path: Path) -> AsyncIterator[Nats]:
+    """A NATS server for both."""
+    nats = Nats(tmp_path / "nats", [TELLER, LISTENER])
+    await nats.start()
+    yield nats
+    await nats.stop()
+
+
+@pytest.fixture
+async def telling(teller: Database, broker_server: Nats) -> AsyncIterator[Broker]:
+    """The teller's relay, at work."""
+    async with connected(broker_server, "orders") as broker, running(Relay(teller, broker).run):
+        yield broker
+
+
+async def test_a_fact_takes_effect_once(
+    teller: Database, telling: Broker, listener: Listener, broker_server: Nats
+) -> None:
+    """Although it was published twice, and delivered once more because nobody acknowledged it."""
+    async with hearing(listener, broker_server):
+        await tell(teller, placed("order-1"))
+        await eventually(listener.has_heard(1))
+        async with teller.read() as reader:
+            row = await reader.one("SELECT event_id::text AS id, payload FROM outbox")
+        headers = {"ce-id": row["id"], "ce-type": PLACED, "ce-time": "2026-01-01T00:00:00+00:00"}
+        await telling.store(subject_of(PLACED, "order-1"), row["payload"], headers)
+        await tell(teller, placed("order-2"))
+        await eventually(listener.has_heard(2))
+    assert await listener.heard() == ["order-1/1", "order-2/1"]
+
+
+async def test_an_aggregate_s_facts_are_heard_in_their_order(
+    teller: Database, listener: Listener, broker_server: Nats
+) -> None:
+    """However many are handled at the same time."""
+    orders, versions = 12, 10
+    for version in range(1, versions + 1):
+        await tell(teller, *[placed(f"order-{order}", version) for order in range(orders)])
+    async with hearing(listener, broker_server):
+        await eventually(listener.has_heard(orders * versions))
+    heard = await listener.heard()
+    for order in range(orders):
+        own = [key for key in heard if key.startswith(f"order-{order}/")]
+        assert own == [f"order-{order}/{version}" for version in range(1, versions + 1)]
+
+
+async def test_a_handler_that_fails_is_tried_again(teller: Database, listener: Listener, broker_server: Nats) -> None:
+    """What it had done was undone, and the facts about other orders did not wait."""
+    listener.failing["order-1/1"] = 2
+    async with hearing(listener, broker_server):
+        await tell(teller, placed("order-1"), placed("order-2"))
+        await eventually(listener.has_heard(2))
+    assert await listener.heard() == ["order-2/1", "order-1/1"]
+    assert await DeadLetters(listener.database).unresolved(10) == []
+
+
+async def test_a_fact_that_keeps_failing_becomes_a_dead_letter_and_can_be_redriven(
+    teller: Database, listener: Listener, broker_server: Nats
+) -> None:
+    """It keeps nothing else from being heard; once its cause is mended, it takes effect after all."""
+    dead_letters = DeadLetters(listener.database)
+    listener.failing["order-1/1"] = 3
+    async with hearing(listener, broker_server, attempts=2):
+        await tell(teller, placed("order-1"), placed("order-2"))
+        await eventually(listener.has_buried(1))
+        [dead] = await dead_letters.unresolved(10)
+        assert (dead.reason, dead.error) == (Reason.FAILED, "ValueError('cannot hear')")
+        await dead_letters.request_redrive(dead.event_id)
+        await eventually(lambda: died_again(dead_letters, dead.event_id))
+        assert await listener.heard() == ["order-2/1"]
+        await dead_letters.request_redrive()
+        await eventually(listener.has_buried(0))
+    assert await listener.heard() == ["order-2/1", "order-1/1"]
+
+
+async def test_bytes_that_cannot_be_read_become_a_dead_letter_at_once(
+    telling: Broker, listener: Listener, broker_server: Nats
+) -> None:
+    """Trying again would not help."""
+    headers = {"ce-id": "poison", "ce-type": PLACED, "ce-time": "2026-01-01T00:00:00+00:00"}
+    async with hearing(listener, broker_server):
+        await telling.store(subject_of(PLACED, "order-1"), b"\xff\xff", headers)
+        await telling.store(subject_of(PLACED, "order-2"), b"", {})
+        await eventually(listener.has_buried(2))
+    dead = await DeadLetters(listener.database).unresolved(10)
+    assert {(each.event_id, each.reason, each.deliveries) for each in dead} == {
+        ("poison", Reason.POISON, 1),
+        ("ORDERS:2", Reason.POISON, 1),
+    }
+
+
+async def test_an_early_fact_is_parked_until_its_turn(
+    teller: Database, listener: Listener, broker_server: Nats
+) -> None:
+    """Where no gap is accepted, a later version waits for the one that failed."""
+    listener.failing["order-1/1"] = 2
+    async with hearing(listener, broker_server, contiguous=True):
+        await tell(teller, placed("order-1"), confirmed("order-1"))
+        await eventually(listener.has_heard(2))
+    assert await listener.heard() == ["order-1/1", "order-1/2"]
+
+
+async def test_without_that_promise_a_later_fact_overtakes(
+    teller: Database, listener: Listener, broker_server: Nats
+) -> None:
+    """One that failed keeps nothing from being heard."""
+    listener.failing["order-1/1"] = 2
+    async with hearing(listener, broker_server):
+        await tell(teller, placed("order-1"), confirmed("order-1"))
+        await eventually(listener.has_heard(2))
+    assert await listener.heard() == ["order-1/2", "order-1/1"]
+
+
+async def test_what_waits_behind_a_dead_letter_dies_too_and_is_redriven_in_order(
+    teller: Database, listener: Listener, broker_server: Nats
+) -> None:
+    """Nothing takes effect out of turn, and nothing is lost."""
+    dead_letters = DeadLetters(listener.database)
+    listener.failing["order-1/1"] = 2
+    async with hearing(listener, broker_server, contiguous=True, attempts=1, parks=2):
+        await tell(teller, placed("order-1"), confirmed("order-1"))
+        await eventually(listener.has_buried(2))
+        assert [dead.reason for dead in await dead_letters.unresolved(10)] == [Reason.FAILED, Reason.GAP]
+        await dead_letters.request_redrive()
+        await eventually(lambda: nothing_requested(dead_letters))
+        assert await listener.heard() == []
+        await dead_letters.request_redrive()
+        await eventually(listener.has_buried(0))
+    assert await listener.heard() == ["order-1/1", "order-1/2"]
+
+
+async def test_two_processes_share_the_work(teller: Database, listener: Listener, broker_server: Nats) -> None:
+    """Each fact takes effect in one of them, the aggregate's order kept where that was asked for."""
+    facts = [(order, version) for version in range(1, 6) for order in range(10)]
+    async with hearing(listener, broker_server, contiguous=True), hearing(listener, broker_server, contiguous=True):
+        await tell(teller, *[placed(f"order-{order}", version) for order, version in facts])
+        await eventually(listener.has_heard(len(facts)))
+    heard = await listener.heard()
+    assert sorted(heard) == sorted(f"order-{order}/{version}" for order, version in facts)
+    for order in range(10):
+        assert [key for key in heard if key.startswith(f"order-{order}/")] == [
+            f"order-{order}/{v}" for v in range(1, 6)
+        ]
+
+
+async def test_a_process_that_stops_hands_its_facts_back(
+    teller: Database, listener: Listener, broker_server: Nats
+) -> None:
+    """It finishes the one it is at; the next process gets the others at once."""
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(tx: Transaction, event: Told, fact: Fact) -> None:
+        entered.set()
+        await go_on.wait()
+        await listener.hear(tx, event, fact)
+
+    async with connected(broker_server, "listener") as broker:
+        slow = asyncio.create_task(consumer(listener, broker, slowly).run())
+        await tell(teller, *[placed("order-1", version) for version in range(1, 6)])
+        await entered.wait()
+        slow.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
+        assert await listener.heard() == ["order-1/1"]
+    async with hearing(listener, broker_server):
+        await eventually(listener.has_heard(5), seconds=10)
+    assert sorted(await listener.heard()) == [f"order-1/{version}" for version in range(1, 6)]
+
+
+async def test_a_broker_that_lost_its_disk_is_told_again(
+    teller: Database, listener: Listener, broker_server: Nats
+) -> None:
+    """Facts nobody has heard yet are still in the outbox; those already heard have no second effect."""
+    async with hearing(listener, broker_server):
+        await tell(teller, placed("order-1"))
+        await eventually(listener.has_heard(1))
+    await tell(teller, placed("order-2"), confirmed("order-1"))
+    await eventually(lambda: published(teller, 3))
+    await broker_server.stop()
+    broker_server.erase()
+    await broker_server.start()
+    async with hearing(listener, broker_server):
+        async with teller.read() as reader:
+            since = (await reader.one("SELECT min(created_at) AS since FROM outbox"))["since"]
+        assert await replay(teller, since) == 3
+        await eventually(listener.has_heard(3))
+        await tell(teller, placed("order-3"))
+        await eventually(listener.has_heard(4))
+    assert sorted(await listener.heard()) == ["order-1/1", "order-1/2", "order-2/1", "order-3/1"]
+
+
+async def test_a_consumer_waits_for_a_broker_that_is_not_there_yet(
+    teller: Database, listener: Listener, broker_server: Nats
+) -> None:
+    """Nor needs it be restarted when the broker is."""
+    await broker_server.stop()
+    broker = broker_server.connection("listener")
+    broker.open()
+    async with running(consumer(listener, broker, listener.hear).run):
+        await broker_server.start()
+        await tell(teller, placed("order-1"))
+        await eventually(listener.has_heard(1))
+        await broker_server.stop()
+        await broker_server.start()
+        await tell(teller, placed("order-2"))
+        await eventually(listener.has_heard(2))
+    await broker.close()
+
+
+async def test_a_consumer_hears_what_its_manifest_says(listener: Listener, broker_server: Nats) -> None:
+    """One that has no handler for a declared fact, or one for another, does not start."""
+    broker = broker_server.connection("listener")
+    with pytest.raises(ContractError, match=CONFIRMED):
+        Consumer(LISTENER, listener.database, broker, [Subscription({OrderPlaced: listener.hear})])
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """A database, for the block."""
+    database = Database(url)
+    await database.open()
+    yield database
+    await database.close()
+
+
+def consumer(
+    listener: Listener,
+    broker: Broker,
+    handler: Handler,
+    *,
+    contiguous: bool = False,
+    attempts: int = 8,
+    parks: int = 64,
+) -> Consumer:
+    """A consumer with one handler for everything."""
+    facts = {OrderPlaced: handler, OrderConfirmed: handler}
+    subscription = Subscription(facts, contiguous=contiguous, attempts=attempts, parks=parks)
+    return Consumer(LISTENER, listener.database, broker, [subscription])
+
+
+@asynccontextmanager
+async def hearing(
+    listener: Listener, broker_server: Nats, *, contiguous: bool = False, attempts: int = 8, parks: int = 64
+) -> AsyncIterator[None]:
+    """The listener at work, for the block."""
+    async with connected(broker_server, "listener") as broker:
+        works = consumer(listener, broker, listener.hear, contiguous=contiguous, attempts=attempts, parks=parks)
+        async with running(works.run):
+            yield
+
+
+async def died_again(dead_letters: DeadLetters, event_id: str) -> bool:
+    """Whether a redrive has failed."""
+    [dead] = await dead_letters.find(event_id)
+    return dead.redrive_requested_at is None
+
+
+async def nothing_requested(dead_letters: DeadLetters) -> bool:
+    """Whether every redrive asked for was tried."""
+    _, requested = await dead_letters.counts()
+    return requested == 0
+
+
+async def published(database: Database, count: int) -> bool:
+    """Whether the broker has had so many facts."""
+    async with database.read() as reader:
+        row = await reader.one("SELECT count(published_at) AS facts FROM outbox")
+    return bool(row["facts"] == count)
