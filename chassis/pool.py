@@ -1,5 +1,6 @@
 """The connections to one database: bounded, lent for a moment, thrown away when found dead."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
@@ -71,10 +72,16 @@ class Pool:
 
     async def take(self, patience: float) -> Connection:
         """A connection, to be given back. Raises NoConnection after `patience` seconds."""
+        cancellations = _cancellations()
         try:
-            return await self._pool.getconn(patience)
+            connection = await self._pool.getconn(patience)
         except psycopg.Error as error:
             raise translated(error) from error
+        # The pool waits by `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that meets the result.
+        if _cancellations() > cancellations:
+            await self.give_back(connection)
+            raise asyncio.CancelledError
+        return connection
 
     async def give_back(self, connection: Connection) -> None:
         """Roll back what is uncommitted and return the connection; a broken one is replaced."""
@@ -86,3 +93,9 @@ class Pool:
     async def discard_dead(self) -> None:
         """Look at every idle connection and replace the dead ones: after one, there are likely more."""
         await self._pool.check()
+
+
+def _cancellations() -> int:
+    """How often somebody has asked the current task to stop."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
