@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 
 from chassis import logs
 
@@ -12,6 +11,7 @@ Work = Callable[[], Awaitable[None]]
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0
+_CANCEL_AGAIN_SECONDS = 0.1
 
 
 class Background:
@@ -25,12 +25,13 @@ class Background:
         self._tasks += [asyncio.create_task(_kept_running(work), name=_name(work)) for work in works]
 
     async def stop(self) -> None:
-        """Cancels them and waits until they have let go."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        """Cancels them until they have let go."""
+        running = set(self._tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            # Once is not enough: before Python 3.12, `wait_for` loses a cancellation that meets its result.
+            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
         self._tasks.clear()
 
 
