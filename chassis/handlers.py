@@ -55,9 +55,7 @@ class Handlers:
                 call = Call(method, raw_request, context)
                 await run(call)
                 if call.problem:
-                    # A status returned in the usual way follows headers and an empty message, and a client that has
-                    # seen headers retries nothing. This sends the status alone, as it was set.
-                    await context.abort(call.code)
+                    await _fail(context, call.code)
                 return call.reply
             finally:
                 self._running.discard(task)
@@ -72,6 +70,20 @@ _KINDS: dict[tuple[bool, bool], Callable[..., Any]] = {
     (True, False): grpc.stream_unary_rpc_method_handler,
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
+
+
+async def _fail(context: Any, code: grpc.StatusCode) -> None:
+    """Sends the status that was set, and nothing else.
+
+    A status that is merely returned follows headers and an empty message, and a client that has seen headers retries
+    nothing.
+    """
+    try:
+        await context.abort(code)
+    except grpc.aio.AbortError as aborted:
+        # gRPC raises it again by itself. With its traceback it would hold the call it is held by, until the collector
+        # comes round; and a server does not stop as long as a call is held.
+        aborted.__traceback__ = None
 
 
 def _innermost(method: Method, implementation: Callable[..., Any]) -> Proceed:
