@@ -1,8 +1,6 @@
 """The life of a process: what is brought up in which order, and how it is drained so that no call and no fact is lost."""
 
 import asyncio
-import gc
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from chassis import credentials, logs, manifest, tokens, traces
 from chassis.background import Background, Work
 from chassis.broker import Broker
 from chassis.clock import Clock, SystemClock
+from chassis.consumer import Consumer
 from chassis.database import Database
 from chassis.handlers import Handlers
 from chassis.health import Check, Health
@@ -36,6 +35,7 @@ Interceptors = Callable[
 
 SWEEP_SECONDS = 3600.0
 LONGEST_RELAY_LAG_SECONDS = 30.0
+LAST_GRACE_SECONDS = 0.5
 
 log = logs.logger(__name__)
 
@@ -66,7 +66,6 @@ class Host:
 
     async def start(self, wiring: Wiring) -> None:
         """Brings everything up. What it depends on may be down: it then says NOT_SERVING until that has come back."""
-        logs.configure(self._manifest.name, os.environ.get("TRADEWIND_VERSION", "dev"), self._own.log_level)
         if self.database:
             await self.database.open()
             self._closing.push_async_callback(self.database.close)
@@ -80,7 +79,6 @@ class Host:
         self._operations = OperationsServer(self._own.operations_address, service.http_routes)
         self._operations.start()
         self._background.start([self._health.watch, *self._sweeps(), *facts.works, *service.background])
-        _freeze_garbage()
         log.info("started", port=self.port, operations_port=self._operations.port)
 
     async def stop(self) -> None:
@@ -89,11 +87,19 @@ class Host:
         await self._health.drain()
         await asyncio.sleep(self._own.drain_seconds)
         await self._background.stop()
-        await self._server.stop(self._own.grace_seconds)
-        await self._handlers.finished(self._own.grace_seconds)
+        await self._finish_calls()
         await self._closing.aclose()
         self._operations.stop()
         log.info("stopped")
+
+    async def _finish_calls(self) -> None:
+        """Takes no new calls, and lets those under way end."""
+        stopping = asyncio.create_task(self._server.stop(self._own.grace_seconds))
+        await self._handlers.finished(self._own.grace_seconds)
+        # What is left are those who watch our health, for ever, and what has only just arrived.
+        await self._server.stop(min(LAST_GRACE_SECONDS, self._own.grace_seconds))
+        await stopping
+        await self._handlers.finished(self._own.grace_seconds)
 
     async def _start_server(self, service: Service) -> None:
         requests = self._request_store()
@@ -114,12 +120,13 @@ class Host:
         broker.open()
         self._closing.push_async_callback(broker.close)
         relay = Relay(self.database, broker)
+        consumer = Consumer(self._manifest, self.database, broker, service.subscriptions)
 
         async def relay_keeps_up() -> bool:
             return relay.lag_seconds < LONGEST_RELAY_LAG_SECONDS
 
         checks: dict[str, Check] = {"broker": broker.is_connected, "relay": relay_keeps_up}
-        return _Facts(checks, [relay.run, _hourly(relay.sweep)])
+        return _Facts(checks, [relay.run, _hourly(relay.sweep), consumer.run])
 
     def _vital(self) -> dict[str, Check]:
         return {"database": self.database.is_reachable} if self.database else {}
@@ -192,10 +199,3 @@ def _add_standard_services(server: grpc.aio.Server, health: Health, service: Ser
     if own.environment == "development":
         names = (*service.servicers, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
-
-
-def _freeze_garbage() -> None:
-    # Everything made at start lives as long as the process: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import grpc
 
@@ -10,15 +10,13 @@ from chassis import channel, credentials, settings
 from chassis.background import Work
 from chassis.channel import PeerChannel
 from chassis.clock import Clock
+from chassis.consumer import Subscription
 from chassis.database import Database
 from chassis.manifest import Manifest
 from chassis.operations import Route
 from chassis.paging import Pages
 from chassis.settings import Dataclass, RuntimeSettings, SettingsError
 from chassis.traces import Traces
-
-if TYPE_CHECKING:
-    from chassis.consumer import Subscription
 
 T = TypeVar("T", bound=Dataclass)
 
@@ -29,7 +27,7 @@ class Service:
 
     servicers: Mapping[str, object]
     """By gRPC service name (`tradewind.orders.v1.OrderService`): objects with one async method for each RPC."""
-    subscriptions: Sequence["Subscription"] = ()
+    subscriptions: Sequence[Subscription] = ()
     background: Sequence[Work] = ()
     """Work that goes on as long as the process does; started again when it fails."""
     http_routes: Mapping[str, Route] = field(default_factory=dict)

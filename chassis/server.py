@@ -5,14 +5,15 @@
 """
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Mapping
 
 import uvloop
 
+from chassis import logs, peers, settings
 from chassis import manifest as manifests
-from chassis import peers, settings
 from chassis.contract import ContractError
 from chassis.host import Host
 from chassis.idempotency import RequestStore
@@ -68,16 +69,26 @@ def serve(package: str, wiring: Wiring) -> None:
 
 
 async def _run(package: str, wiring: Wiring) -> None:
-    host = Host(manifests.of_package(package), settings.load(RuntimeSettings), interceptors)
+    declared, own = manifests.of_package(package), settings.load(RuntimeSettings)
+    logs.configure(declared.name, own.version, own.log_level)
+    host = Host(declared, own, interceptors)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await host.start(wiring)
+    _freeze_garbage()
     try:
         await stop.wait()
     finally:
         await host.stop()
+
+
+def _freeze_garbage() -> None:
+    # Everything made at start lives as long as the process: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _said(package: str, error: Exception) -> int:

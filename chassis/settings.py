@@ -130,6 +130,8 @@ class RuntimeSettings:
     trace_sample_ratio: float = 0.01
     otlp_endpoint: str = ""
     log_level: str = "info"
+    version: str = "dev"
+    """Of the code: in every log line."""
 
     def __post_init__(self) -> None:
         if self.environment not in ("development", "production"):

@@ -1,5 +1,6 @@
 """A service in this process: on a unix socket, behind its real interceptors, on its real database."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import grpc
 from opentelemetry.trace import TracerProvider
 
+from chassis import logs
 from chassis import manifest as manifests
 from chassis.clock import Clock
 from chassis.database import Database
@@ -25,9 +27,12 @@ from chassis.testing.tokens import Tokens
 class RunningService:
     """A service to call."""
 
-    def __init__(self, host: Host, target: str) -> None:
+    def __init__(self, host: Host, target: str, tokens: Tokens) -> None:
         self._host = host
         self.target = target
+        self.tokens = tokens
+        """The issuer whose tokens it accepts."""
+        self._stopping: asyncio.Task[None] | None = None
         self._channels: list[grpc.aio.Channel] = []
 
     @property
@@ -44,11 +49,17 @@ class RunningService:
         self._channels.append(channel)
         return channel
 
+    async def stop(self) -> None:
+        """Drains the service, once."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._host.stop())
+        await self._stopping
+
     async def close(self) -> None:
         """Closes the channels, then drains the service."""
         for channel in self._channels:
             await channel.close()
-        await self._host.stop()
+        await self.stop()
 
 
 @asynccontextmanager
@@ -67,11 +78,12 @@ async def running(
     with tempfile.TemporaryDirectory(prefix="tradewind-") as directory:
         target = f"unix:{Path(directory) / 'grpc.sock'}"
         own = replace(_settings(target, database_url, nats_url), **settings)
-        host = Host(
-            manifests.of_package(package), own, interceptors, clock=clock, keys=(tokens or Tokens()).fetch, spans=spans
-        )
+        issuer = tokens or Tokens()
+        declared = manifests.of_package(package)
+        logs.configure(declared.name, own.version, own.log_level, for_good=False)
+        host = Host(declared, own, interceptors, clock=clock, keys=issuer.fetch, spans=spans)
         await host.start(wiring)
-        service = RunningService(host, target)
+        service = RunningService(host, target, issuer)
         try:
             yield service
         finally:
