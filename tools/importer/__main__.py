@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from chassis.errors import Problem
 from tools.importer import report, retail
@@ -20,6 +21,7 @@ UNREADABLE, REFUSED = 2, 1
 def main() -> int:
     """Read the file, send it, say what became of it. 0: imported; 1: the shop refused; 2: the file is no catalogue."""
     arguments = _parse()
+    set_on_retry_hooks([_tell_of_break])
     try:
         catalogue = retail.read(arguments.file)
         outcome = asyncio.run(_send(catalogue, arguments))
@@ -54,6 +56,10 @@ def _content(path: Path) -> str:
     if not path.exists():
         sys.exit(f"import: {path} is missing: bring the shop up with ./taskw up, or give --token-file")
     return path.read_text(encoding="utf-8").strip()
+
+
+def _tell_of_break(details: RetryDetails) -> None:
+    print(f"import: {details.caused_by}; going on in {details.wait_for:.1f} s", file=sys.stderr)
 
 
 def _progress() -> Progress:

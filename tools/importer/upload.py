@@ -16,7 +16,7 @@ from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.identity.v1.identity_service_pb2 import LoginRequest
 from tradewind.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 
-_ATTEMPTS = 5
+_ATTEMPTS = 8
 _STREAM_SECONDS = 600
 _CALL_SECONDS = 5
 
@@ -58,7 +58,8 @@ class Upload:
         """Send what the shop has not taken yet, telling how many products have gone out. Raises Problem."""
         before = await self._report()
         report = before
-        async for attempt in stamina.retry_context(on=errors.Unavailable, attempts=_ATTEMPTS, timeout=None):
+        # Not UNAVAILABLE alone: gRPC calls a stream that was cut in the middle INTERNAL now and then.
+        async for attempt in stamina.retry_context(on=errors.TransientProblem, attempts=_ATTEMPTS, timeout=None):
             with attempt:
                 report = await self._send_rest(await self._report(), on_progress)
         return Outcome(report, known_before=len(self._products) - len(self._after(before.last_line)))
