@@ -1,0 +1,71 @@
+"""Lists, shows and redrives the facts that could not take effect."""
+
+import asyncio
+import json
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from chassis.database import Database
+from chassis.dead_letters import DeadLetter, DeadLetters
+from tools.events.reading import as_json
+
+MOST_LISTED = 200
+PATIENCE_SECONDS = 10.0
+
+
+async def list_(database: Database, console: Console) -> None:
+    """A table of the letters nobody has resolved."""
+    letters = await DeadLetters(database).unresolved(MOST_LISTED)
+    if not letters:
+        console.print("no dead letters")
+        return
+    table = Table("event", "fact", "about", "reason", "deliveries", "died", "error")
+    for dead in letters:
+        fact = dead.letter.headers.get("ce-type", "?").rpartition(".")[2]
+        about = dead.letter.headers.get("ce-subject", "?")
+        died = dead.died_at.isoformat(" ", "seconds")
+        table.add_row(dead.event_id, fact, about, dead.reason, str(dead.deliveries), died, dead.error)
+    console.print(table)
+
+
+async def show(database: Database, event_id: str, console: Console) -> bool:
+    """Everything about one letter; False when there is none."""
+    letters = await DeadLetters(database).find(event_id)
+    for dead in letters:
+        console.print_json(json.dumps(_described(dead)))
+        console.print(as_json(dead.letter.headers.get("ce-type", ""), dead.letter.payload), highlight=True)
+    return bool(letters)
+
+
+async def redrive(database: Database, event_id: str | None, console: Console) -> bool:
+    """Have the consumer try one letter, or all, again, and wait for it; tell whether all took effect."""
+    letters = DeadLetters(database)
+    asked = await letters.request_redrive(event_id)
+    if not asked:
+        console.print("nothing to redrive")
+        return event_id is None
+    unresolved, waiting = await letters.counts()
+    until = time.monotonic() + PATIENCE_SECONDS
+    while waiting and time.monotonic() < until:
+        await asyncio.sleep(0.2)
+        unresolved, waiting = await letters.counts()
+    if waiting:
+        console.print(f"{waiting} of {asked} still wait to be tried: is the service running?")
+    else:
+        console.print(f"{asked} tried again; {unresolved} unresolved")
+    return not unresolved
+
+
+def _described(dead: DeadLetter) -> dict[str, object]:
+    return {
+        "event_id": dead.event_id,
+        "consumer": dead.consumer,
+        "reason": dead.reason,
+        "error": dead.error,
+        "deliveries": dead.deliveries,
+        "died_at": dead.died_at.isoformat(),
+        "subject": dead.letter.subject,
+        "headers": dict(dead.letter.headers),
+    }
