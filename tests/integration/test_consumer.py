@@ -1,14 +1,13 @@
 """What happens to a fact between the broker and its effect."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from chassis.broker import Broker, subject_of
-from chassis.consumer import Consumer, Fact, Handler, Subscription
+from chassis.consumer import Consumer, Fact, Subscription
 from chassis.contract import ContractError
 from chassis.database import Database, Transaction
 from chassis.dead_letters import DeadLetters, Reason
@@ -28,65 +27,26 @@ from tests.integration.facts import (
     running,
     tell,
 )
-from tradewind.orders.v1.order_events_pb2 import OrderConfirmed, OrderPlaced
+from tests.integration.listener import Listener, consumer, hearing, listening
+from tradewind.orders.v1.order_events_pb2 import OrderPlaced
 
 pytestmark = pytest.mark.usefixtures("telling")
-
-
-class Listener:
-    """A service that writes down what it hears, unless it was told to fail."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.failing: dict[str, int] = {}
-        """How often hearing of an order's version (`order-1/2`) still fails."""
-
-    async def hear(self, tx: Transaction, event: Told, fact: Fact) -> None:
-        """The handler."""
-        key = f"{event.order_id}/{event.aggregate_version}"
-        await tx.execute("INSERT INTO heard (key, event_id) VALUES (%(key)s, %(id)s)", key=key, id=fact.id)
-        if self.failing.get(key):
-            self.failing[key] -= 1
-            raise ValueError("cannot hear")
-
-    async def heard(self) -> list[str]:
-        """What took effect, in that order."""
-        async with self.database.read() as reader:
-            return [row["key"] for row in await reader.all("SELECT key FROM heard ORDER BY position")]
-
-    def has_heard(self, count: int) -> Callable[[], Awaitable[bool]]:
-        """Whether it has heard so much."""
-
-        async def check() -> bool:
-            return len(await self.heard()) >= count
-
-        return check
-
-    def has_buried(self, count: int) -> Callable[[], Awaitable[bool]]:
-        """Whether it has so many dead letters."""
-
-        async def check() -> bool:
-            return len(await DeadLetters(self.database).unresolved(10)) == count
-
-        return check
 
 
 @pytest.fixture
 async def teller(new_database: NewDatabase) -> AsyncIterator[Database]:
     """The publishing service's database."""
-    async with opened(new_database("chassis")) as database:
-        yield database
+    database = Database(new_database("chassis"))
+    await database.open()
+    yield database
+    await database.close()
 
 
 @pytest.fixture
 async def listener(new_database: NewDatabase) -> AsyncIterator[Listener]:
     """The consuming service."""
-    async with opened(new_database("chassis")) as database:
-        async with database.transaction() as tx:
-            await tx.execute(
-                "CREATE TABLE heard (position bigint GENERATED ALWAYS AS IDENTITY, key text, event_id text)"
-            )
-        yield Listener(database)
+    async with listening(new_database("chassis")) as listener:
+        yield listener
 
 
 @pytest.fixture
@@ -143,14 +103,14 @@ async def test_a_handler_that_fails_is_tried_again(teller: Database, listener: L
         await tell(teller, placed("order-1"), placed("order-2"))
         await eventually(listener.has_heard(2))
     assert await listener.heard() == ["order-2/1", "order-1/1"]
-    assert await DeadLetters(listener.database).unresolved(10) == []
+    assert await listener.dead_letters.unresolved(10) == []
 
 
 async def test_a_fact_that_keeps_failing_becomes_a_dead_letter_and_can_be_redriven(
     teller: Database, listener: Listener, broker_server: Nats
 ) -> None:
     """It keeps nothing else from being heard; once its cause is mended, it takes effect after all."""
-    dead_letters = DeadLetters(listener.database)
+    dead_letters = listener.dead_letters
     listener.failing["order-1/1"] = 3
     async with hearing(listener, broker_server, attempts=2):
         await tell(teller, placed("order-1"), placed("order-2"))
@@ -174,7 +134,7 @@ async def test_bytes_that_cannot_be_read_become_a_dead_letter_at_once(
         await telling.store(subject_of(PLACED, "order-1"), b"\xff\xff", headers)
         await telling.store(subject_of(PLACED, "order-2"), b"", {})
         await eventually(listener.has_buried(2))
-    dead = await DeadLetters(listener.database).unresolved(10)
+    dead = await listener.dead_letters.unresolved(10)
     assert {(each.event_id, each.reason, each.deliveries) for each in dead} == {
         ("poison", Reason.POISON, 1),
         ("ORDERS:2", Reason.POISON, 1),
@@ -207,7 +167,7 @@ async def test_what_waits_behind_a_dead_letter_dies_too_and_is_redriven_in_order
     teller: Database, listener: Listener, broker_server: Nats
 ) -> None:
     """Nothing takes effect out of turn, and nothing is lost."""
-    dead_letters = DeadLetters(listener.database)
+    dead_letters = listener.dead_letters
     listener.failing["order-1/1"] = 2
     async with hearing(listener, broker_server, contiguous=True, attempts=1, parks=2):
         await tell(teller, placed("order-1"), confirmed("order-1"))
@@ -305,41 +265,6 @@ async def test_a_consumer_hears_what_its_manifest_says(listener: Listener, broke
     broker = broker_server.connection("listener")
     with pytest.raises(ContractError, match=CONFIRMED):
         Consumer(LISTENER, listener.database, broker, [Subscription({OrderPlaced: listener.hear})])
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Database]:
-    """A database, for the block."""
-    database = Database(url)
-    await database.open()
-    yield database
-    await database.close()
-
-
-def consumer(
-    listener: Listener,
-    broker: Broker,
-    handler: Handler,
-    *,
-    contiguous: bool = False,
-    attempts: int = 8,
-    parks: int = 64,
-) -> Consumer:
-    """A consumer with one handler for everything."""
-    facts = {OrderPlaced: handler, OrderConfirmed: handler}
-    subscription = Subscription(facts, contiguous=contiguous, attempts=attempts, parks=parks)
-    return Consumer(LISTENER, listener.database, broker, [subscription])
-
-
-@asynccontextmanager
-async def hearing(
-    listener: Listener, broker_server: Nats, *, contiguous: bool = False, attempts: int = 8, parks: int = 64
-) -> AsyncIterator[None]:
-    """The listener at work, for the block."""
-    async with connected(broker_server, "listener") as broker:
-        works = consumer(listener, broker, listener.hear, contiguous=contiguous, attempts=attempts, parks=parks)
-        async with running(works.run):
-            yield
 
 
 async def died_again(dead_letters: DeadLetters, event_id: str) -> bool:
