@@ -22,6 +22,7 @@ from chassis.saga import metrics, store
 from chassis.saga.definition import Definition
 from chassis.saga.events import Event, Failed, Refused, Resumed, Succeeded, Wish
 from chassis.saga.machine import Direction, Run, State, Transition, advance, begin
+from chassis.saga.plan import Plan
 from chassis.saga.store import Claim, Lease
 
 log = logs.logger(__name__)
@@ -71,43 +72,51 @@ class Driver(Generic[T]):
         self._database = database
         self._clock = clock
         self._definition = definition
-        self._plan = definition.plan
         self._limits = limits or Limits()
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{ids.uuid7()}"
         self._held: set[_Held[T]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_open = False
 
+    @property
+    def plan(self) -> Plan:
+        """What the machine knows of these sagas."""
+        return self._definition.plan
+
     async def run(self) -> None:
         """Drive what is due until cancelled; then end the steps under way and let go of the rest."""
         self._is_open = True
+        chores = {
+            asyncio.create_task(self._repeat(self._claim_due, self._limits.poll_seconds)),
+            asyncio.create_task(self._repeat(self._renew_leases, self._limits.lease_seconds / 4)),
+            asyncio.create_task(self._repeat(self._measure, self._limits.measure_seconds)),
+        }
         try:
-            async with asyncio.TaskGroup() as chores:
-                chores.create_task(self._repeat(self._claim_due, self._limits.poll_seconds))
-                chores.create_task(self._repeat(self._renew_leases, self._limits.lease_seconds / 4))
-                chores.create_task(self._repeat(self._measure, self._limits.measure_seconds))
+            ended, _ = await asyncio.wait(chores, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.gather(*ended)
         finally:
             self._is_open = False
+            await _end(chores)
             await self._drain()
 
     def start(self, tx: Transaction, saga_id: str, data: T) -> None:
         """Begin a saga with this transaction. It sets out when the transaction has committed."""
         now = self._clock.now()
-        transition = begin(self._plan, now, saga_id)
+        transition = begin(self.plan, now, saga_id)
         lease = self._lease() if self._has_room() else Lease(None, now)
         trace = traceparent.current()
-        store.start(tx, self._definition.kind, transition.state, self._definition.to_json(data), lease, trace, now)
+        store.start(tx, self.plan, transition.state, self._definition.to_json(data), lease, trace, now)
         if lease.owner:
             held = _Held(data, transition, store.FIRST_FENCE, lease, trace)
             tx.on_commit(lambda: self._take(held))
 
     async def grant(self, tx: Transaction, saga_id: str, wish: Wish) -> State:
         """Do with a saga what somebody asks for, whoever drives it now. Raises why not."""
-        claim = await store.lock(tx, self._definition.kind, saga_id)
-        transition = advance(self._plan, claim.state, wish)
+        claim = await store.lock(tx, self.plan, saga_id)
+        transition = advance(self.plan, claim.state, wish)
         data = self._data(claim)
         lease = self._lease() if isinstance(transition.command, Run) else None
-        await store.turn(tx, transition.state, lease, wish.at)
+        await store.turn(tx, self.plan, transition.state, lease, wish.at)
         await self._record(tx, data, transition)
         if lease:
             held = _Held(data, transition, claim.fence + 1, lease, claim.traceparent)
@@ -128,7 +137,7 @@ class Driver(Generic[T]):
             while self._is_open and isinstance(held.transition.command, Run):
                 await self._step(held, held.transition.command)
         except _LostError:
-            metrics.LOST.labels(self._definition.kind).inc()
+            metrics.LOST.labels(self.plan.kind).inc()
             log.info("saga_lost", saga_id=held.saga_id)
             self._held.discard(held)
         except Exception:
@@ -139,7 +148,7 @@ class Driver(Generic[T]):
                 self._held.discard(held)
 
     async def _step(self, held: _Held[T], command: Run) -> None:
-        place = f"{self._definition.kind}.{command.step.name}"
+        place = f"{self.plan.kind}.{command.step.name}"
         place += "" if command.direction is Direction.DO else ".undo"
         event = await self._call(held, command, place)
         await self._move(held, event)
@@ -149,7 +158,7 @@ class Driver(Generic[T]):
         """Carry out the command, and say how that went."""
         act = self._definition.action(held.state.position, command)
         seconds = metrics.STEP_SECONDS
-        labels = (self._definition.kind, command.step.name, command.direction.value)
+        labels = (self.plan.kind, command.step.name, command.direction.value)
         began = asyncio.get_running_loop().time()
         event: Event
         try:
@@ -164,8 +173,8 @@ class Driver(Generic[T]):
         return event
 
     async def _move(self, held: _Held[T], event: Event) -> None:
-        transition = advance(self._plan, held.state, event)
-        statement, params = store.move(transition.state, held.fence, event.at)
+        transition = advance(self.plan, held.state, event)
+        statement, params = store.move(self.plan, transition.state, held.fence, event.at)
         async with self._database.transaction(statement, **params) as tx:
             if not tx.opened:
                 raise _LostError
@@ -176,7 +185,7 @@ class Driver(Generic[T]):
     async def _record(self, tx: Transaction, data: T, transition: Transition) -> None:
         await self._definition.record(tx, data, transition)
         if transition.state.status.is_final:
-            tx.on_commit(metrics.FINISHED.labels(self._definition.kind, transition.state.status.value).inc)
+            tx.on_commit(metrics.FINISHED.labels(self.plan.kind, transition.state.status.value).inc)
 
     async def _claim_due(self) -> None:
         room = self._limits.concurrency - len(self._held)
@@ -185,10 +194,10 @@ class Driver(Generic[T]):
         now = self._clock.now()
         lease = self._lease()
         async with self._database.read() as reader:
-            claims = await store.claim(reader, self._definition.kind, lease, room, now)
+            claims = await store.claim(reader, self.plan, lease, room, now)
         for claim in claims:
-            metrics.CLAIMED.labels(self._definition.kind).inc()
-            transition = advance(self._plan, claim.state, Resumed(now))
+            metrics.CLAIMED.labels(self.plan.kind).inc()
+            transition = advance(self.plan, claim.state, Resumed(now))
             self._take(_Held(self._data(claim), transition, claim.fence, lease, claim.traceparent))
 
     async def _renew_leases(self) -> None:
@@ -204,9 +213,9 @@ class Driver(Generic[T]):
             held.lease = lease
 
     async def _measure(self) -> None:
-        kind = self._definition.kind
+        kind = self.plan.kind
         async with self._database.read() as reader:
-            unfinished = {entry.status: entry for entry in await store.count_unfinished(reader, kind)}
+            unfinished = {entry.status: entry for entry in await store.count_unfinished(reader, self.plan)}
         for status in store.UNFINISHED:
             metrics.UNFINISHED.labels(kind, status.value).set(unfinished[status].sagas if status in unfinished else 0)
         now = self._clock.now()
@@ -217,9 +226,7 @@ class Driver(Generic[T]):
         """Let the steps under way end, if they end soon, and give every saga back at once."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=self._limits.drain_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await _end(late)
         await self._let_go(list(self._held))
 
     async def _let_go(self, sagas: Iterable[_Held[T]], after: timedelta = timedelta()) -> None:
@@ -252,6 +259,14 @@ class Driver(Generic[T]):
         if claim.data is None:
             raise TypeError(f"saga {claim.saga_id} has ended; it has forgotten its data")
         return self._definition.from_json(claim.data)
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a statement that is interrupted may answer with an error that hides it."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
 
 def _request_id(state: State, command: Run) -> str:

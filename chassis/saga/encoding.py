@@ -5,16 +5,17 @@ from typing import Any, TypeAlias
 
 from chassis.saga.history import Happening, What
 from chassis.saga.machine import Direction, Failure, State, Status
+from chassis.saga.plan import Plan
 
 Json: TypeAlias = dict[str, Any]
 
 
-def to_json(state: State) -> Json:
-    """The state without its seed, which is the saga's id."""
+def to_json(plan: Plan, state: State) -> Json:
+    """The state without its seed, which is the saga's id. Its step stands there by name: a plan may gain steps."""
     return {
         "status": state.status.value,
         "direction": state.direction.value,
-        "position": state.position,
+        "step": plan.steps[state.position].name,
         "failures": state.failures,
         "in_doubt": state.in_doubt,
         "round": state.round,
@@ -24,13 +25,13 @@ def to_json(state: State) -> Json:
     }
 
 
-def from_json(saga_id: str, json: Json) -> State:
+def from_json(plan: Plan, saga_id: str, json: Json) -> State:
     """The state as it was written."""
     return State(
         seed=saga_id,
         status=Status(json["status"]),
         direction=Direction(json["direction"]),
-        position=json["position"],
+        position=plan.position(json["step"]),
         failures=json["failures"],
         in_doubt=json["in_doubt"],
         round=json["round"],

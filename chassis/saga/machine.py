@@ -181,7 +181,7 @@ def _wished(plan: Plan, state: State, wish: Wish) -> Transition:
         case ForceCompleteAsked():
             return _force_complete(plan, state, _granted(wish, What.FORCED_COMPLETE, step))
         case ForceCompensateAsked():
-            return _force_compensate(plan, state, _granted(wish, What.FORCED_COMPENSATE, step))
+            return _force_compensate(plan, state, wish)
         case _:
             raise TypeError(f"not a wish a saga knows: {wish!r}")
 
@@ -212,11 +212,12 @@ def _force_complete(plan: Plan, state: State, forced: Happening) -> Transition:
     return _go_on(plan, state, forced)
 
 
-def _force_compensate(plan: Plan, state: State, forced: Happening) -> Transition:
+def _force_compensate(plan: Plan, state: State, wish: Wish) -> Transition:
+    step = plan.steps[state.position].name
     if state.direction is Direction.DO:
-        return _turn_back(plan, state, state.position, forced)
+        return _turn_back(plan, state, state.position, _granted(wish, What.FORCED_COMPENSATE, step))
     if state.status is Status.NEEDS_OPERATOR:
-        return _go_back(plan, state, state.position - 1, forced)
+        return _go_back(plan, state, state.position - 1, _granted(wish, What.FORCED_UNDONE, step))
     raise AlreadyCompensating("What was done is being undone already.")
 
 

@@ -56,6 +56,10 @@ class Plan:
         """The position of the pivot; the last step when none is marked, for a saga is over after it."""
         return next((at for at, step in enumerate(self.steps) if step.is_pivot), len(self.steps) - 1)
 
+    def position(self, name: str) -> int:
+        """Where the step of that name stands."""
+        return next(at for at, step in enumerate(self.steps) if step.name == name)
+
     def last_undo(self, position: int) -> int | None:
         """The nearest step at or before the position that can be undone."""
         return next((at for at in range(position, -1, -1) if self.steps[at].has_undo), None)

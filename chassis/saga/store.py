@@ -10,6 +10,7 @@ from chassis.database import Reader, Row, Transaction
 from chassis.saga.encoding import from_json, to_json
 from chassis.saga.errors import SagaNotFound
 from chassis.saga.machine import State, Status
+from chassis.saga.plan import Plan
 from chassis.statements import Statements
 
 SQL = Statements("chassis.saga")
@@ -45,6 +46,7 @@ class Account:
 
     saga_id: str
     kind: str
+    step: str
     state: State
     created_at: datetime
     updated_at: datetime
@@ -59,14 +61,14 @@ class Unfinished:
     oldest: datetime
 
 
-def start(tx: Transaction, kind: str, state: State, data: Json, lease: Lease, traceparent: str, now: datetime) -> None:
+def start(tx: Transaction, plan: Plan, state: State, data: Json, lease: Lease, traceparent: str, now: datetime) -> None:
     """Insert a new saga, in the round trip of the COMMIT."""
     tx.closing(
         SQL.start,
         saga_id=state.seed,
-        kind=kind,
+        kind=plan.kind,
         status=state.status.value,
-        state=_dumps(to_json(state)),
+        state=_dumps(to_json(plan, state)),
         data=_dumps(data),
         owner=lease.owner,
         due_at=lease.until,
@@ -75,30 +77,30 @@ def start(tx: Transaction, kind: str, state: State, data: Json, lease: Lease, tr
     )
 
 
-def move(state: State, fence: int, now: datetime) -> tuple[LiteralString, Json]:
+def move(plan: Plan, state: State, fence: int, now: datetime) -> tuple[LiteralString, Json]:
     """The statement that moves a saga on, if the fence still stands, and its parameters. No row: it does not."""
     goes_on = state.status in {Status.RUNNING, Status.COMPENSATING} and state.wake_at is None
-    return SQL.move, _moved(state, now) | {"fence": fence, "goes_on": goes_on, "wake_at": state.wake_at}
+    return SQL.move, _moved(plan, state, now) | {"fence": fence, "goes_on": goes_on, "wake_at": state.wake_at}
 
 
-async def turn(tx: Transaction, state: State, lease: Lease | None, now: datetime) -> None:
+async def turn(tx: Transaction, plan: Plan, state: State, lease: Lease | None, now: datetime) -> None:
     """Move a saga whose row this transaction has locked, whoever holds it."""
     owner, due_at = (lease.owner, lease.until) if lease else (None, None)
-    await tx.execute(SQL.turn, **_moved(state, now), owner=owner, due_at=due_at)
+    await tx.execute(SQL.turn, **_moved(plan, state, now), owner=owner, due_at=due_at)
 
 
-async def claim(reader: Reader, kind: str, lease: Lease, limit: int, now: datetime) -> list[Claim]:
+async def claim(reader: Reader, plan: Plan, lease: Lease, limit: int, now: datetime) -> list[Claim]:
     """Take over sagas that are due and that nobody else is claiming."""
-    rows = await reader.all(SQL.claim, kind=kind, owner=lease.owner, due_at=lease.until, limit=limit, now=now)
-    return [_claim(row) for row in rows]
+    rows = await reader.all(SQL.claim, kind=plan.kind, owner=lease.owner, due_at=lease.until, limit=limit, now=now)
+    return [_claim(plan, row) for row in rows]
 
 
-async def lock(tx: Transaction, kind: str, saga_id: str) -> Claim:
+async def lock(tx: Transaction, plan: Plan, saga_id: str) -> Claim:
     """Read a saga and let nobody move it before this transaction ends."""
-    row = await tx.first(SQL.lock, saga_id=saga_id, kind=kind)
+    row = await tx.first(SQL.lock, saga_id=saga_id, kind=plan.kind)
     if row is None:
         raise SagaNotFound("There is no such saga.", saga_id=saga_id)
-    return _claim(row)
+    return _claim(plan, row)
 
 
 async def renew(reader: Reader, saga_ids: Sequence[str], lease: Lease) -> None:
@@ -111,46 +113,46 @@ async def release(reader: Reader, saga_ids: Sequence[str], owner: str, due_at: d
     await reader.execute(SQL.release, saga_ids=list(saga_ids), owner=owner, due_at=due_at)
 
 
-async def find(reader: Reader, kind: str, saga_id: str) -> Account:
+async def find(reader: Reader, plan: Plan, saga_id: str) -> Account:
     """One saga. Raises SagaNotFound."""
-    row = await reader.first(SQL.find, saga_id=saga_id, kind=kind)
+    row = await reader.first(SQL.find, saga_id=saga_id, kind=plan.kind)
     if row is None:
         raise SagaNotFound("There is no such saga.", saga_id=saga_id)
-    return _account(row)
+    return _account(plan, row)
 
 
-async def page(reader: Reader, kind: str, status: Status | None, after: str | None, limit: int) -> list[Account]:
+async def page(reader: Reader, plan: Plan, status: Status | None, after: str | None, limit: int) -> list[Account]:
     """Sagas after that one, the oldest first: their ids tell when they began."""
-    bounds = {"kind": kind, "after": after or BEFORE_ALL, "limit": limit}
+    bounds = {"kind": plan.kind, "after": after or BEFORE_ALL, "limit": limit}
     if status is None:
-        return [_account(row) for row in await reader.all(SQL.list_all, **bounds)]
-    return [_account(row) for row in await reader.all(SQL.list_by_status, **bounds, status=status.value)]
+        return [_account(plan, row) for row in await reader.all(SQL.list_all, **bounds)]
+    return [_account(plan, row) for row in await reader.all(SQL.list_by_status, **bounds, status=status.value)]
 
 
-async def count_unfinished(reader: Reader, kind: str) -> list[Unfinished]:
+async def count_unfinished(reader: Reader, plan: Plan) -> list[Unfinished]:
     """What has not ended yet, by status."""
-    rows = await reader.all(SQL.count_unfinished, kind=kind)
+    rows = await reader.all(SQL.count_unfinished, kind=plan.kind)
     return [Unfinished(Status(row["status"]), row["sagas"], row["oldest"]) for row in rows]
 
 
-def _moved(state: State, now: datetime) -> Json:
+def _moved(plan: Plan, state: State, now: datetime) -> Json:
     return {
         "saga_id": state.seed,
         "status": state.status.value,
-        "state": _dumps(to_json(state)),
+        "state": _dumps(to_json(plan, state)),
         "is_final": state.status.is_final,
         "now": now,
     }
 
 
-def _claim(row: Row) -> Claim:
-    state = from_json(row["saga_id"], row["state"])
+def _claim(plan: Plan, row: Row) -> Claim:
+    state = from_json(plan, row["saga_id"], row["state"])
     return Claim(row["saga_id"], state, row["data"], row["fence"], row["traceparent"])
 
 
-def _account(row: Row) -> Account:
-    state = from_json(row["saga_id"], row["state"])
-    return Account(row["saga_id"], row["kind"], state, row["created_at"], row["updated_at"])
+def _account(plan: Plan, row: Row) -> Account:
+    state = from_json(plan, row["saga_id"], row["state"])
+    return Account(row["saga_id"], plan.kind, row["state"]["step"], state, row["created_at"], row["updated_at"])
 
 
 def _dumps(value: Json) -> str:

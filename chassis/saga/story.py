@@ -15,6 +15,7 @@ _WORDS = {
     What.RETRIED: "{step}: tried again at the wish of {who}{why}",
     What.FORCED_COMPLETE: "{step}: taken as done on the word of {who}{why}",
     What.FORCED_COMPENSATE: "{step}: turned back by force by {who}{why}",
+    What.FORCED_UNDONE: "{step}: taken as undone on the word of {who}{why}",
     What.COMPLETED: "completed",
     What.COMPENSATED: "compensated: nothing of it remains",
 }

@@ -150,7 +150,7 @@ class Shop:
     async def status(self, saga_id: str) -> Status:
         """Where a saga stands."""
         async with self.database.read() as reader:
-            return (await store.find(reader, "test", saga_id)).state.status
+            return (await store.find(reader, self.driver().plan, saga_id)).state.status
 
 
 @pytest.fixture
@@ -432,9 +432,9 @@ async def test_sagas_are_listed_the_oldest_first_and_explained_in_words(shop: Sh
         await rested(shop, "one")
         await rested(shop, "two")
     async with shop.database.read() as reader:
-        everything = await store.page(reader, "test", None, None, 10)
-        after_first = await store.page(reader, "test", None, saga_ids[0], 10)
-        stuck = await store.page(reader, "test", Status.NEEDS_OPERATOR, None, 10)
+        everything = await store.page(reader, driver.plan, None, None, 10)
+        after_first = await store.page(reader, driver.plan, None, saga_ids[0], 10)
+        stuck = await store.page(reader, driver.plan, Status.NEEDS_OPERATOR, None, 10)
 
     assert [account.saga_id for account in everything] == saga_ids
     assert [account.saga_id for account in after_first] == saga_ids[1:]

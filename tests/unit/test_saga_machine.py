@@ -201,7 +201,10 @@ def test_an_operator_can_turn_a_saga_back_after_the_pivot() -> None:
 
 def test_an_operator_can_vouch_for_a_stuck_undo() -> None:
     """The undo counts as done by hand, and the rest is undone."""
-    assert after(DONE, DONE, REFUSED, REFUSED, COMPENSATE).command == Run(RESERVE, Direction.UNDO)
+    vouched = after(DONE, DONE, REFUSED, REFUSED, COMPENSATE)
+
+    assert vouched.command == Run(RESERVE, Direction.UNDO)
+    assert story(vouched)[-1] == "authorize_payment: taken as undone on the word of staff-1 (money back)"
 
 
 def test_an_undo_under_way_is_not_passed_over_by_force() -> None:
@@ -241,7 +244,7 @@ def test_a_state_survives_being_written() -> None:
     """What is read from a row is what was written to it."""
     state = after(DONE, LOST, LOST, REFUSED, LOST).state
 
-    assert from_json("saga-1", json.loads(json.dumps(to_json(state)))) == state
+    assert from_json(CHECKOUT, "saga-1", json.loads(json.dumps(to_json(CHECKOUT, state)))) == state
 
 
 def test_a_story_names_its_times() -> None:

@@ -3,7 +3,7 @@ INSERT INTO saga (saga_id, kind, status, state, data, fence, owner, due_at, trac
 VALUES (
     %(saga_id)s, %(kind)s, %(status)s, %(state)s::jsonb, %(data)s::jsonb, 1, %(owner)s, %(due_at)s, %(traceparent)s,
     %(now)s, %(now)s
-);
+)
 
 -- name: move
 -- A saga that goes on keeps its lease, which may just have been renewed; one that waits or rests gives it up.
@@ -16,7 +16,7 @@ SET status = %(status)s,
     due_at = CASE WHEN %(goes_on)s THEN due_at ELSE %(wake_at)s::timestamptz END,
     updated_at = %(now)s
 WHERE saga_id = %(saga_id)s AND fence = %(fence)s
-RETURNING fence;
+RETURNING fence
 
 -- name: claim
 -- The lease of a dead owner has run out, or a pause is over.
@@ -30,10 +30,10 @@ WHERE saga_id IN (
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING saga_id::text, state, data, fence, traceparent;
+RETURNING saga_id::text, state, data, fence, traceparent
 
 -- name: lock
-SELECT saga_id::text, state, data, fence, traceparent FROM saga WHERE saga_id = %(saga_id)s AND kind = %(kind)s FOR UPDATE;
+SELECT saga_id::text, state, data, fence, traceparent FROM saga WHERE saga_id = %(saga_id)s AND kind = %(kind)s FOR UPDATE
 
 -- name: turn
 -- Somebody's wish: whoever drove the saga has lost it, and this process leases it if it goes on.
@@ -45,36 +45,36 @@ SET status = %(status)s,
     owner = %(owner)s,
     due_at = %(due_at)s::timestamptz,
     updated_at = %(now)s
-WHERE saga_id = %(saga_id)s;
+WHERE saga_id = %(saga_id)s
 
 -- name: renew
-UPDATE saga SET due_at = %(due_at)s WHERE saga_id = ANY (%(saga_ids)s::uuid[]) AND owner = %(owner)s AND due_at IS NOT NULL;
+UPDATE saga SET due_at = %(due_at)s WHERE saga_id = ANY (%(saga_ids)s::uuid[]) AND owner = %(owner)s AND due_at IS NOT NULL
 
 -- name: release
 -- Whoever looks next may claim them.
 UPDATE saga
 SET owner = NULL, due_at = %(due_at)s
-WHERE saga_id = ANY (%(saga_ids)s::uuid[]) AND owner = %(owner)s AND due_at IS NOT NULL;
+WHERE saga_id = ANY (%(saga_ids)s::uuid[]) AND owner = %(owner)s AND due_at IS NOT NULL
 
 -- name: find
-SELECT saga_id::text, kind, state, created_at, updated_at FROM saga WHERE saga_id = %(saga_id)s AND kind = %(kind)s;
+SELECT saga_id::text, state, created_at, updated_at FROM saga WHERE saga_id = %(saga_id)s AND kind = %(kind)s
 
 -- name: list_all
-SELECT saga_id::text, kind, state, created_at, updated_at
+SELECT saga_id::text, state, created_at, updated_at
 FROM saga
 WHERE kind = %(kind)s AND saga_id > %(after)s::uuid
 ORDER BY saga_id
-LIMIT %(limit)s;
+LIMIT %(limit)s
 
 -- name: list_by_status
-SELECT saga_id::text, kind, state, created_at, updated_at
+SELECT saga_id::text, state, created_at, updated_at
 FROM saga
 WHERE kind = %(kind)s AND status = %(status)s AND saga_id > %(after)s::uuid
 ORDER BY saga_id
-LIMIT %(limit)s;
+LIMIT %(limit)s
 
 -- name: count_unfinished
 SELECT status, count(*) AS sagas, min(created_at) AS oldest
 FROM saga
 WHERE kind = %(kind)s AND status IN ('RUNNING', 'COMPENSATING', 'NEEDS_OPERATOR')
-GROUP BY status;
+GROUP BY status

@@ -1,0 +1,45 @@
+"""Wires orders together and serves it."""
+
+from chassis.saga.driver import Driver, Limits
+from chassis.server import Runtime, Service, serve
+from services.orders.peers import Peers
+from services.orders.saga import checkout
+from services.orders.servicer.orders import OrderServicer
+from services.orders.servicer.sagas import SagaServicer
+from services.orders.settings import Settings
+from services.orders.usecases.orders import Orders
+from services.orders.usecases.progress import ProgressLog
+from services.orders.usecases.sagas import Sagas
+
+
+def service(runtime: Runtime) -> Service:
+    """Orders, their sagas, and the driver that sees them through."""
+    settings = runtime.settings(Settings)
+    peers = Peers(runtime.connect)
+    progress = ProgressLog()
+    limits = Limits(
+        concurrency=settings.saga_concurrency,
+        lease_seconds=settings.saga_lease_seconds,
+        poll_seconds=settings.saga_poll_seconds,
+    )
+    checkouts = Driver(runtime.database, runtime.clock, checkout(peers, progress), limits)
+    orders = Orders(
+        runtime.database,
+        runtime.clock,
+        peers,
+        checkouts,
+        progress,
+        watch_poll_seconds=settings.watch_poll_seconds,
+    )
+    sagas = Sagas(runtime.database, runtime.clock, checkouts)
+    return Service(
+        servicers={
+            "tradewind.orders.v1.OrderService": OrderServicer(orders, runtime.pages),
+            "tradewind.orders.v1.SagaService": SagaServicer(sagas, runtime.pages),
+        },
+        background=[checkouts.run],
+    )
+
+
+if __name__ == "__main__":
+    serve("services.orders", service)

@@ -1,0 +1,89 @@
+"""How an order travels: stock is held, the money is held, the money is taken, the stock leaves the shelf."""
+
+from typing import Any
+
+from chassis.database import Transaction
+from chassis.saga.definition import Definition, Step
+from chassis.saga.history import Happening, What
+from chassis.saga.machine import Direction, State, Transition
+from services.orders.domain import Checkout, Item, Money, OrderStep
+from services.orders.peers import Peers
+from services.orders.usecases.progress import ProgressLog
+
+KIND = "checkout"
+
+
+def checkout(peers: Peers, progress: ProgressLog) -> Definition[Checkout]:
+    """Until the payment is captured everything can be undone; from then on the order goes through."""
+
+    async def record(tx: Transaction, data: Checkout, transition: Transition) -> None:
+        happened = [step for happening in transition.news for step in _steps(happening, transition.state)]
+        if happened:
+            await progress.record(tx, data.order_id, happened, transition.news[-1].at)
+
+    return Definition(
+        KIND,
+        steps=(
+            Step("reserve_stock", do=peers.reserve_stock, undo=peers.release_stock),
+            Step("authorize_payment", do=peers.authorize_payment, undo=peers.void_payment),
+            Step("capture_payment", do=peers.capture_payment, undo=peers.refund_payment, is_pivot=True),
+            Step("commit_stock", do=peers.commit_stock),
+        ),
+        record=record,
+        to_json=_to_json,
+        from_json=_from_json,
+    )
+
+
+_DONE = {
+    "reserve_stock": OrderStep.STOCK_RESERVED,
+    "authorize_payment": OrderStep.PAYMENT_AUTHORIZED,
+    "capture_payment": OrderStep.PAYMENT_CAPTURED,
+    "commit_stock": OrderStep.STOCK_COMMITTED,
+}
+
+_UNDONE = {
+    "reserve_stock": OrderStep.STOCK_RELEASED,
+    "authorize_payment": OrderStep.PAYMENT_VOIDED,
+    "capture_payment": OrderStep.PAYMENT_REFUNDED,
+}
+
+
+def _steps(happening: Happening, state: State) -> list[tuple[OrderStep, str]]:
+    """What a happening of the saga means to the order, with its reason; nothing, if it is the saga's own affair."""
+    match happening.what:
+        case What.DONE | What.FORCED_COMPLETE:
+            return [(_DONE[happening.step], "")]
+        case What.UNDONE | What.FORCED_UNDONE:
+            return [(_UNDONE[happening.step], "")]
+        case What.CANCELLED | What.REFUSED | What.GAVE_UP | What.FORCED_COMPENSATE:
+            return [(OrderStep.CANCELLING, _reason(happening))] if state.direction is Direction.UNDO else []
+        case What.COMPLETED:
+            return [(OrderStep.CONFIRMED, "")]
+        case What.COMPENSATED:
+            return [(OrderStep.CANCELLED, "")]
+        case _:
+            return []
+
+
+def _reason(happening: Happening) -> str:
+    """Why the order is cancelled, in words that mean something to its customer."""
+    return "CHECKOUT_TIMED_OUT" if happening.what is What.GAVE_UP else happening.reason
+
+
+def _to_json(data: Checkout) -> dict[str, Any]:
+    return {
+        "order_id": data.order_id,
+        "items": [[item.sku, item.quantity] for item in data.items],
+        "total": [data.total.currency_code, data.total.minor_units],
+        "card_token": data.card_token,
+    }
+
+
+def _from_json(json: dict[str, Any]) -> Checkout:
+    return Checkout(
+        order_id=json["order_id"],
+        items=tuple(Item(*item) for item in json["items"]),
+        total=Money(*json["total"]),
+        card_token=json["card_token"],
+    )

@@ -1,0 +1,1 @@
+"""The contracts of orders, answered by their use cases."""

@@ -1,0 +1,17 @@
+"""What can be set about orders."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each from the variable of its name, TRADEWIND_SAGA_LEASE_SECONDS and so on."""
+
+    saga_lease_seconds: float = 10.0
+    """How long a silent process is believed to be alive before its sagas are taken over."""
+    saga_poll_seconds: float = 0.2
+    """How often sagas are looked for that are due and driven by nobody."""
+    saga_concurrency: int = 64
+    """How many sagas one process drives at once."""
+    watch_poll_seconds: float = 0.25
+    """How soon a watcher learns of what another process did."""

@@ -1,0 +1,1 @@
+"""What orders does: placing, cancelling and showing orders, and looking after their sagas."""
