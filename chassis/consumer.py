@@ -58,6 +58,8 @@ class Consumer:
 
     async def run(self) -> None:
         """Hear and redrive until cancelled; then finish what was begun, and hand back the rest."""
+        if not self._inbox.types:
+            return
         lanes = Lanes(LANES, self._take_in)
 
         def deliver(delivery: Delivery) -> None:

@@ -9,7 +9,7 @@ import hmac
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -64,6 +64,11 @@ class Key:
     method: str
     request_id: str
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """As the statements take it."""
+        return {"principal": self.principal, "method": self.method, "request_id": self.request_id}
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -102,7 +107,7 @@ class RequestStore:
         for something else. A permanent Problem raised inside becomes the answer, and undoes the effect unless it says
         that it keeps it.
         """
-        columns = {**asdict(claim.key), "fingerprint": claim.fingerprint, "kept_forever": keep_forever}
+        columns = {**claim.key.columns, "fingerprint": claim.fingerprint, "kept_forever": keep_forever}
         is_ours, final = False, None
         try:
             async with self._database.transaction(SQL.claim, **columns) as tx:
@@ -116,7 +121,7 @@ class RequestStore:
                         raise
                     final = problem
                 reply, refusal = (None, _serialized(final)) if final else (self._kept(claim, tx), None)
-                tx.closing(SQL.keep_answer, **asdict(claim.key), reply=reply, refusal=refusal)
+                tx.closing(SQL.keep_answer, **claim.key.columns, reply=reply, refusal=refusal)
         except errors.Problem as problem:
             if is_ours and not problem.is_transient:
                 await self._keep_refusal(claim, columns, problem)
@@ -127,7 +132,7 @@ class RequestStore:
     async def recall(self, claim: Claim) -> None:
         """Raise what `once` would raise for a claim that has its answer; return when it has none yet."""
         async with self._database.read() as database:
-            stored = await database.first(SQL.stored_answer, **asdict(claim.key))
+            stored = await database.first(SQL.stored_answer, **claim.key.columns)
         if stored:
             raise self._answer(claim, stored)
 
@@ -144,7 +149,7 @@ class RequestStore:
                 raise await self._stored_answer(tx, claim) from problem
 
     async def _stored_answer(self, tx: Transaction, claim: Claim) -> Exception:
-        return self._answer(claim, await tx.one(SQL.stored_answer, **asdict(claim.key)))
+        return self._answer(claim, await tx.one(SQL.stored_answer, **claim.key.columns))
 
     def _answer(self, claim: Claim, stored: Row) -> Exception:
         if not hmac.compare_digest(stored["fingerprint"], claim.fingerprint):

@@ -20,8 +20,11 @@ from chassis.broker import Broker, stream_of, subject_of
 from chassis.database import Database, Row
 from chassis.statements import Statements
 
-POLL_SECONDS = 0.05
+# A commit here wakes the relay. Polling finds what others have committed and not told, or hold back at the moment.
+BUSY_POLL_SECONDS = 0.02
+IDLE_POLL_SECONDS = 0.25
 PROBE_SECONDS = 1.0
+FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 2.0
 PASS_SECONDS = 5.0
 FACTS_PER_PARTITION = 25
@@ -54,16 +57,15 @@ class Relay:
 
     async def run(self) -> None:
         """Publish facts when they are committed here, and soon those that others have left; for ever."""
-        delay = POLL_SECONDS
+        poll, delay = BUSY_POLL_SECONDS, FIRST_DELAY_SECONDS
         while True:
             try:
-                if await self._is_woken() or await self._backlog():
-                    await self.flush()
-                delay = POLL_SECONDS
+                poll = BUSY_POLL_SECONDS if await self._step(poll) else IDLE_POLL_SECONDS
+                delay = FIRST_DELAY_SECONDS
             except errors.TransientProblem as problem:
                 log.warning("relay_waits", problem=str(problem), lag_seconds=round(self._lag_seconds, 1))
-                delay = min(2 * delay, LONGEST_DELAY_SECONDS)
                 await asyncio.sleep(delay)
+                delay = min(2 * delay, LONGEST_DELAY_SECONDS)
 
     async def flush(self) -> None:
         """Publish all that is waiting now and that no other relay works on."""
@@ -76,15 +78,19 @@ class Relay:
             while await database.execute(SQL.forget_published, age=KEPT, batch=SWEEP_BATCH) == SWEEP_BATCH:
                 pass
 
-    async def _is_woken(self) -> bool:
-        """Wait a moment for a commit here; False also when it is time to look at everybody's backlog."""
+    async def _step(self, poll: float) -> bool:
+        """Wait for a commit here, but not for long; publish what there is; tell whether there was anything."""
         published = self._database.published
         with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
+            async with asyncio.timeout(poll):
                 await published.wait()
-        was_woken = published.is_set()
+        is_woken = published.is_set()
         published.clear()
-        return was_woken and time.monotonic() < self._probed_at + PROBE_SECONDS
+        is_probe_due = time.monotonic() > self._probed_at + PROBE_SECONDS
+        if (is_probe_due or not is_woken) and not await self._backlog():
+            return False
+        await self.flush()
+        return True
 
     async def _backlog(self) -> int:
         """How many facts wait. Asked of an index that is nearly always empty."""
