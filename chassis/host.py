@@ -126,7 +126,7 @@ class Host:
             return relay.lag_seconds < LONGEST_RELAY_LAG_SECONDS
 
         checks: dict[str, Check] = {"broker": broker.is_connected, "relay": relay_keeps_up}
-        return _Facts(checks, [relay.run, _hourly(relay.sweep), consumer.run])
+        return _Facts(checks, [relay.run, consumer.run, _hourly(relay.sweep), _hourly(consumer.sweep)])
 
     def _vital(self) -> dict[str, Check]:
         return {"database": self.database.is_reachable} if self.database else {}
