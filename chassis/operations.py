@@ -8,7 +8,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
+from chassis import errors
+
 Route = Callable[[], bytes]
+"""Gives a path's body, or raises Unavailable."""
 
 
 class OperationsServer:
@@ -38,8 +41,13 @@ class OperationsServer:
             start_response("200 OK", [("Content-Type", content_type)])
             return [encode(REGISTRY)]
         if path in self._routes:
+            try:
+                body = self._routes[path]()
+            except errors.Unavailable as problem:
+                start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
+                return [f"{problem}\n".encode()]
             start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "max-age=5")])
-            return [self._routes[path]()]
+            return [body]
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b"not found\n"]
 
