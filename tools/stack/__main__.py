@@ -14,7 +14,7 @@ def main() -> int:
     try:
         match arguments.command:
             case "up":
-                commands.up(directory, arguments.replicas)
+                commands.up(directory, arguments.replicas, free_ports=arguments.free_ports)
             case "down":
                 commands.down(directory)
             case "status":
@@ -22,7 +22,7 @@ def main() -> int:
             case "logs":
                 commands.logs(directory, arguments.service, follow=arguments.follow)
             case "supervise":
-                commands.run(directory, arguments.replicas)
+                commands.run(directory, arguments.replicas, free_ports=arguments.free_ports)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (("up", "start everything in the background"), ("supervise", "run everything in the foreground")):
         command = commands_.add_parser(name, help=text)
         command.add_argument("--replicas", type=int, default=1, help="processes of each service (default: 1)")
+        command.add_argument("--free-ports", action="store_true", help="do not use the ports people know")
     commands_.add_parser("down", help="stop everything")
     commands_.add_parser("status", help="show what runs")
     logs = commands_.add_parser("logs", help="show what a process has written")

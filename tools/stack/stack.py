@@ -40,6 +40,7 @@ class Stack:
             name: Child(server.program, changed=changed, replaced=partial(self._recover, name))
             for name, server in self._parts.servers.items()
         }
+        self._is_wanted = False
 
     def __enter__(self) -> Self:
         """Bring it up."""
@@ -54,10 +55,16 @@ class Stack:
 
     def up(self) -> None:
         """Start everything, in parallel where nothing forbids it; return when all of it is healthy."""
-        bring_up(self._parts, self.directory, self.start, self.down)
+        self._is_wanted = True
+        try:
+            bring_up(self._parts, self.directory, self.start, self.down)
+        except BaseException:
+            self.down()  # Again: something may have been started while the others were stopped.
+            raise
 
     def down(self) -> None:
         """Stop everything: the edge first, then the services, then what they stand on."""
+        self._is_wanted = False
         services = [name for name in self._children if name not in (*STOPPED_FIRST, *STOPPED_LAST)]
         with ThreadPoolExecutor(max_workers=len(self._children)) as pool:
             for together in (STOPPED_FIRST, services, *([name] for name in STOPPED_LAST)):
@@ -65,10 +72,11 @@ class Stack:
 
     def start(self, name: str, once: Mapping[str, str] | None = None) -> None:
         """Start one process and wait until it is healthy. The variables in `once` are not for those that replace it."""
-        server, child = self._parts.servers[name], self._children[name]
-        server.prepare()
-        child.start(once)
-        server.wait_until_ready(child)
+        if not self._is_wanted:
+            raise StackError(f"{name} is not started: the stack is going down")
+        self._parts.servers[name].prepare()
+        self._children[name].start(once)
+        self._see_through(name, may_die=False)
 
     def stop(self, name: str) -> None:
         """Let one process finish what it does, and end it."""
@@ -95,7 +103,7 @@ class Stack:
 
     def wait_until_healthy(self, name: str) -> None:
         """Return when a process that was killed or resumed does its work again."""
-        self._parts.servers[name].wait_until_ready(self._children[name], may_die=True)
+        self._see_through(name, may_die=True)
 
     def pid(self, name: str) -> int | None:
         """The id of a running process."""
@@ -127,13 +135,17 @@ class Stack:
         return [_record(child) for child in self._children.values()]
 
     def _recover(self, name: str) -> None:
-        """See a process that took the place of a dead one through its start."""
+        """Look after a process that took the place of a dead one."""
         try:
-            self.wait_until_healthy(name)
-            if name == "broker":  # It may have lost its disk, and with it what was provisioned.
-                provision(self._parts)
+            self._see_through(name, may_die=True)
         except StackError as error:
             print(error, file=sys.stderr)
+
+    def _see_through(self, name: str, *, may_die: bool) -> None:
+        """See a process through its start."""
+        self._parts.servers[name].wait_until_ready(self._children[name], may_die=may_die)
+        if name == "broker":  # It may be new, or have lost its disk and with it what was provisioned.
+            provision(self._parts)
 
 
 def _record(child: Child) -> ProcessRecord:

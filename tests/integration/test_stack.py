@@ -1,0 +1,197 @@
+"""The local stack: everything comes up, dies, comes back and goes down as it should, beside whatever else runs here."""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import nats
+import psutil
+import psycopg
+import pytest
+
+from tools.stack import orphans, state
+from tools.stack.addresses import DATABASE, HOST, FreePorts
+from tools.stack.errors import StackError
+from tools.stack.options import Options
+from tools.stack.paths import ROOT
+from tools.stack.stack import Stack
+from tools.stack.state import StateDir
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack on free ports."""
+    with Stack(tmp_path_factory.mktemp("stack"), Options(ports=FreePorts(), durable=False)) as running:
+        yield running
+
+
+@pytest.fixture
+def command_line(tmp_path: Path) -> Iterator["CommandLine"]:
+    """The command line, with a state directory of its own."""
+    commands = CommandLine(tmp_path)
+    yield commands
+    commands("down")
+
+
+class CommandLine:
+    """`python -m tools.stack`, run as a person would."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = StateDir(directory)
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "tools.stack", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "TRADEWIND_STATE_DIR": str(self.directory.root), "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def record(self) -> state.Record:
+        """What the stack has written down of itself."""
+        record = state.read(self.directory)
+        assert record is not None
+        return record
+
+
+def test_everything_is_healthy_when_up_returns(stack: Stack) -> None:
+    """The first request a person makes is answered, through the edge and the service from its database."""
+    assert {process.state for process in stack.processes()} == {"ready"}
+    answer = httpx.get(f"{stack.edge_url}/v1/products", trust_env=False)
+    assert (answer.status_code, answer.json()["products"]) == (200, [])
+
+
+def test_no_service_reaches_the_database_of_another(stack: Stack) -> None:
+    """Its role may connect to its own database and to no other."""
+    own = stack.secret("orders", "database_url")
+    psycopg.connect(own).close()
+    with pytest.raises(psycopg.OperationalError, match='permission denied for database "payments"'):
+        psycopg.connect(own.removesuffix("orders") + "payments")
+
+
+async def test_no_service_publishes_for_another(stack: Stack) -> None:
+    """The broker refuses a subject that the manifest does not name."""
+    errors: asyncio.Queue[Exception] = asyncio.Queue()
+    client = await nats.connect(
+        f"nats://{stack.address('broker')}",
+        user="orders",
+        password=stack.secret("orders", "nats_password"),
+        error_cb=errors.put,
+    )
+    await client.publish("tradewind.payments.v1.PaymentCaptured.x", b"")
+    error = await asyncio.wait_for(errors.get(), 10)
+    await client.close()
+    assert "permissions violation" in str(error).lower()
+
+
+def test_secrets_are_for_their_owner_alone(stack: Stack) -> None:
+    """Nobody else on the machine reads a password."""
+    files = list(stack.directory.root.glob("secrets/*/*"))
+    files += [stack.directory.broker / "nats.json", stack.directory.broker / "password"]
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o600"}
+
+
+def test_what_is_killed_is_replaced(stack: Stack) -> None:
+    """Another process takes the place of the dead one and becomes healthy."""
+    before = stack.pid("catalog")
+    stack.kill("catalog")
+    stack.wait_until_healthy("catalog")
+    assert (stack.pid("catalog") != before, stack.deaths("catalog")) == (True, 1)
+
+
+def test_variables_for_once_are_not_for_the_next_process(stack: Stack) -> None:
+    """A process armed with a fail-point is replaced by one without."""
+    stack.restart("inventory", once={"TRADEWIND_FAILPOINTS": "nowhere=kill"})
+    assert "TRADEWIND_FAILPOINTS" in psutil.Process(stack.pid("inventory")).environ()
+    stack.kill("inventory")
+    stack.wait_until_healthy("inventory")
+    assert "TRADEWIND_FAILPOINTS" not in psutil.Process(stack.pid("inventory")).environ()
+
+
+async def test_a_broker_that_lost_its_disk_is_provisioned_again(stack: Stack) -> None:
+    """Streams and consumers are made anew before the broker counts as healthy."""
+    shutil.rmtree(stack.directory.broker / "jetstream")
+    stack.kill("broker")
+    stack.wait_until_healthy("broker")
+    password = (stack.directory.broker / "password").read_text()
+    client = await nats.connect(f"nats://admin:{password}@{stack.address('broker')}")
+    streams = {stream.config.name for stream in await client.jetstream().streams_info()}
+    await client.close()
+    assert {"CATALOG", "ORDERS", "PAYMENTS"} <= streams
+
+
+def test_a_taken_port_is_named_with_its_owner(tmp_path: Path) -> None:
+    """Before anything is started, the message says which port, and who has it."""
+    ports = FreePorts()
+    message = rf"database needs port {ports(DATABASE)}, which .* \(pid {os.getpid()}\) uses already"
+    with socket.create_server((HOST, ports(DATABASE))), pytest.raises(StackError, match=message):
+        Stack(tmp_path, Options(ports=ports)).up()
+
+
+def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """`up` fails with the end of its log, and leaves nothing running."""
+    options = Options(
+        ports=FreePorts(),
+        services={"identity", "catalog"},
+        durable=False,
+        overrides={"catalog": {"TRADEWIND_PEER_IDENTITY": "guessed"}},
+    )
+    stack = Stack(tmp_path, options)
+    with pytest.raises(
+        StackError, match=r"(?s)catalog died while starting:.*'guessed' is none of mtls, xfcc, asserted"
+    ):
+        stack.up()
+    assert {process.state for process in stack.processes()} == {"stopped"}
+
+
+def test_the_command_line_from_up_to_down(command_line: CommandLine) -> None:
+    """Up prints the addresses and may be said twice; status shows all of it; logs reads; down leaves nothing."""
+    up = command_line("up", "--free-ports")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert "All healthy after" in up.stdout
+    assert "running already" in command_line("up").stdout
+
+    status = command_line("status")
+    assert (status.returncode, status.stdout.count(" ready ")) == (0, len(command_line.record().processes) + 1)
+    assert '"started"' in command_line("logs", "orders").stdout
+    assert "There is no log of 'nobody'" in command_line("logs", "nobody").stderr
+
+    processes = [command_line.record().supervisor, *command_line.record().processes]
+    assert all(orphans.find(process) for process in processes)
+    down = command_line("down")
+    assert (down.returncode, down.stdout, down.stderr) == (0, "", "")
+    assert not any(orphans.find(process) for process in processes)
+    assert command_line("status").returncode == 1
+
+
+def test_down_cleans_up_after_a_killed_supervisor(command_line: CommandLine) -> None:
+    """Children outlive a supervisor that was killed; the record tells them from strangers."""
+    assert command_line("up", "--free-ports").returncode == 0
+    record = command_line.record()
+    supervisor = orphans.find(record.supervisor)
+    assert supervisor is not None
+    supervisor.kill()
+    orphans.wait([record.supervisor], 10)
+    assert "gone" in command_line("status").stdout
+
+    assert command_line("down").returncode == 0
+    assert not any(orphans.find(process) for process in record.processes)
+
+
+def test_a_later_process_of_the_same_id_is_spared(tmp_path: Path) -> None:
+    """What is ended is the process that was recorded, not whoever has its number today."""
+    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=tmp_path)
+    try:
+        orphans.end([state.ProcessRecord(name="old", state="ready", address="", pid=bystander.pid, started=1.0)])
+        assert bystander.poll() is None
+    finally:
+        bystander.communicate(b"\n")
