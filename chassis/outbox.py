@@ -9,6 +9,8 @@ from google.protobuf.message import Message
 from chassis import contract, ids, traceparent
 
 PARTITIONS = 16
+# The broker takes twice as much: an envelope fits in.
+LARGEST_FACT_BYTES = 256 * 1024
 
 _INSERT = (
     "INSERT INTO outbox (event_id, type, aggregate_id, aggregate_version, partition, payload, traceparent) VALUES "
@@ -32,4 +34,7 @@ def _columns(fact: Message) -> tuple[str, str, str, int, int, bytes]:
     aggregate_id: str = getattr(fact, contract.aggregate_id_field(fact.DESCRIPTOR))
     version: int = fact.aggregate_version  # type: ignore[attr-defined]  # the contract tests see to it
     payload = fact.SerializeToString()
+    if len(payload) > LARGEST_FACT_BYTES:
+        # Committed, it could never be told, and all facts about its aggregate would wait behind it.
+        raise ValueError(f"a {fact.DESCRIPTOR.full_name} of {len(payload)} bytes is too large to be told")
     return ids.uuid7(), fact.DESCRIPTOR.full_name, aggregate_id, version, partition(aggregate_id), payload

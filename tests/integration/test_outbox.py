@@ -29,7 +29,7 @@ from tests.integration.facts import (
     tell,
     unpublished,
 )
-from tradewind.orders.v1 import order_events_pb2
+from tradewind.orders.v1.order_events_pb2 import OrderPlaced
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ async def test_a_committed_fact_reaches_the_broker_in_its_envelope(database: Dat
     async with database.read() as reader:
         row = await reader.one("SELECT event_id::text, published_at FROM outbox")
     assert message.subject == "tradewind.orders.v1.OrderPlaced.order-1"
-    assert order_events_pb2.OrderPlaced.FromString(message.payload) == placed("order-1")
+    assert OrderPlaced.FromString(message.payload) == placed("order-1")
     assert message.headers["Nats-Msg-Id"] == message.headers["ce-id"] == row["event_id"]
     assert message.headers["ce-type"] == PLACED
     assert message.headers["ce-subject"] == "order-1"
@@ -82,6 +82,13 @@ async def test_a_fact_that_was_not_committed_is_never_told(database: Database, b
     async with connected(broker_server, "orders") as broker:
         await Relay(database, broker).flush()
     assert await stored(broker_server) == []
+
+
+async def test_a_fact_too_large_for_the_broker_is_not_committed(database: Database) -> None:
+    """It would wait for ever, and with it all that is told of its aggregate later."""
+    with pytest.raises(ValueError, match="too large"):
+        await tell(database, OrderPlaced(order_id="order-1", aggregate_version=1, customer_id="x" * 300_000))
+    assert await unpublished(database) == 0
 
 
 async def test_a_commit_wakes_the_relay(url: str, database: Database, broker_server: Nats) -> None:
@@ -130,7 +137,7 @@ async def test_two_relays_keep_the_order_of_each_aggregate(database: Database, b
         await eventually(lambda: all_published(database))
     told = defaultdict(list)
     for message in await stored(broker_server):
-        fact = order_events_pb2.OrderPlaced.FromString(message.payload)
+        fact = OrderPlaced.FromString(message.payload)
         told[fact.order_id].append(fact.aggregate_version)
     assert told == {f"order-{number}": list(range(1, versions + 1)) for number in range(orders)}
 
