@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from chassis import status
 from chassis.operations import Route
 from chassis.runtime import Runtime, Service
 from chassis.testing import ManualClock, RunningService, Tokens, running
@@ -84,7 +87,16 @@ class Identity:
     async def rows(self, table: str) -> list[dict[str, Any]]:
         """All of a table."""
         async with self.service.database.read() as reader:
-            return await reader.all(f"SELECT * FROM {table}")  # type: ignore[arg-type]  # noqa: S608 — a name from a test
+            return await reader.all(f"SELECT * FROM {table}")  # noqa: S608 — a name from a test
+
+
+async def refusals(*calls: Any) -> Counter[str]:
+    """The reasons of the calls that were refused, all made at once; "" stands for an answer."""
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    return Counter(
+        status.from_rpc_error(outcome).reason if isinstance(outcome, grpc.aio.AioRpcError) else ""
+        for outcome in outcomes
+    )
 
 
 def request_id() -> str:

@@ -5,6 +5,9 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -13,7 +16,8 @@ from chassis.settings import SettingsError
 from chassis.testing.refusals import refused
 from services.identity.domain import ACCESS_TOKEN_LIFETIME, PUBLISHED_BEFORE_SIGNING, RETIRED_AFTER_LAST_TOKEN
 from tests.conftest import NewDatabase
-from tests.integration.identity_client import Identity, identity_on, request_id, write_secrets
+from tests.integration.identity_client import JWKS, Identity, identity_on, refusals, request_id, write_secrets
+from tools.stack.postgres import Postgres
 from tradewind.identity.v1 import identity_service_pb2 as pb
 
 
@@ -117,6 +121,24 @@ async def test_the_private_half_is_sealed_in_the_database(identity: Identity) ->
     (row,) = await identity.rows("signing_key")
     assert b"kty" not in row["sealed_jwk"]
     assert row["key_id"].encode() not in row["sealed_jwk"]
+
+
+async def test_a_database_that_comes_late_is_waited_for(postgres: Postgres, database_url: str) -> None:
+    """Until then the keys are missing rather than none, and calls are refused as worth repeating."""
+    name = urlsplit(database_url).path[1:]
+    async with identity_on(database_url.replace(name, f"{name}_late")) as identity:
+        port = identity.service._host._operations.port
+        with pytest.raises(HTTPError, match="503"):
+            await asyncio.to_thread(urlopen, f"http://127.0.0.1:{port}{JWKS}")
+        with refused(errors.Unavailable, "DATABASE_UNAVAILABLE"):
+            await identity.register()
+        postgres.clone("identity", f"{name}_late")
+        async with asyncio.timeout(20):
+            for call in (identity.register, identity.log_in):
+                while await refusals(call()) != {"": 1}:
+                    pass
+        await asyncio.to_thread(urlopen, f"http://127.0.0.1:{port}{JWKS}")
+    postgres.drop(f"{name}_late")
 
 
 async def test_a_wrong_secret_stops_the_start(
