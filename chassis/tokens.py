@@ -47,15 +47,16 @@ def http_fetch(url: str) -> Fetch:
 class KeyRing:
     """The issuer's current keys. Fetched when first needed, every five minutes, and when a token names an unknown one."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, now: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
+        self._now = now
         self._keys: dict[str, ECKey] = {}
         self._fetched_at = float("-inf")
         self._lock = asyncio.Lock()
 
     async def find(self, key_id: str) -> ECKey | None:
         """The key of that id, or None when the issuer publishes no such key. Raises Unavailable when there are none at all."""
-        age = time.monotonic() - self._fetched_at
+        age = self._now() - self._fetched_at
         if age > _REFRESH_SECONDS or (key_id not in self._keys and age > _MIN_REFRESH_SECONDS):
             await self._refresh()
         if not self._keys:
@@ -64,17 +65,17 @@ class KeyRing:
 
     async def _refresh(self) -> None:
         async with self._lock:
-            if time.monotonic() - self._fetched_at < _MIN_REFRESH_SECONDS:
+            if self._now() - self._fetched_at < _MIN_REFRESH_SECONDS:
                 return
             try:
                 found = KeySet.import_key_set(json.loads(await self._fetch()))
             except (OSError, ValueError, JoseError) as error:
                 # The keys we have stay good; whoever needs another one is told.
                 log.warning("keys_not_fetched", error=repr(error))
-                self._fetched_at = time.monotonic() if self._keys else float("-inf")
+                self._fetched_at = self._now() if self._keys else float("-inf")
                 return
             self._keys = {key.kid: key for key in found.keys if isinstance(key, ECKey) and key.kid}
-            self._fetched_at = time.monotonic()
+            self._fetched_at = self._now()
 
 
 @dataclass(frozen=True)

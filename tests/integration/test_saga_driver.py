@@ -126,12 +126,18 @@ class Shop:
         """Another process of the service."""
         step, peers = Step[str], self.peers
         steps = (
-            step("reserve", peers.action("reserve"), peers.action("release"), backoff=SOON, patience=3),
-            step("pay", peers.action("pay"), peers.action("refund"), is_pivot=True, backoff=SOON, patience=3),
-            step("ship", peers.action("ship"), backoff=SOON),
+            step("reserve", peers.action("reserve"), peers.action("release")),
+            step("pay", peers.action("pay"), peers.action("refund"), is_pivot=True),
+            step("ship", peers.action("ship")),
         )
         definition = Definition(
-            "test", steps, self.ledger.record, lambda name: {"name": name}, lambda json: json["name"]
+            "test",
+            steps,
+            self.ledger.record,
+            to_json=lambda name: {"name": name},
+            from_json=lambda json: json["name"],
+            patience=3,
+            backoff=SOON,
         )
         return Driver(self.database, clock or SystemClock(), definition, limits)
 
