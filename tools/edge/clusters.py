@@ -23,7 +23,8 @@ def _service(name: str, addresses: Iterable[str]) -> dict[str, Any]:
     """
     return {
         **_cluster(name, addresses),
-        "lb_policy": "LEAST_REQUEST",
+        # Not the one with the fewest requests: that is the one that has just died.
+        "lb_policy": "ROUND_ROBIN",
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
                 "upstreams.http.v3.HttpProtocolOptions",

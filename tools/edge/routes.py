@@ -123,7 +123,7 @@ def _retry_policy() -> dict[str, Any]:
     same request_id gets the first answer.
     """
     return {
-        "retry_on": "connect-failure,refused-stream,unavailable",
+        "retry_on": "reset,connect-failure,refused-stream,unavailable",
         "num_retries": 2,
         "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
         "retry_host_predicate": [
@@ -131,7 +131,7 @@ def _retry_policy() -> dict[str, Any]:
                 "envoy.retry_host_predicates.previous_hosts", "retry.host.previous_hosts.v3.PreviousHostsPredicate"
             )
         ],
-        "host_selection_retry_max_attempts": 3,
+        "host_selection_retry_max_attempts": 5,
     }
 
 

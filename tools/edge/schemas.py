@@ -57,7 +57,8 @@ class Schemas:
         """The schema of one field."""
         rules = _rules(field)
         if field.label != Field.LABEL_REPEATED:
-            return self._described({**self._value(field), **_limits(rules)}, f"{message}.{field.name}")
+            secret = {"format": "password"} if field.options.debug_redact else {}
+            return self._described({**self._value(field), **_limits(rules), **secret}, f"{message}.{field.name}")
         held = field.type_name.removeprefix(".")
         if held in self._image.messages and self._image.messages[held].options.map_entry:
             value = self._image.messages[held].field[1]

@@ -103,6 +103,8 @@ def _start(directory: StateDir, arguments: list[str]) -> Record:
                     return record
                 if record.error:
                     raise StackError(record.error)
+            if has_ended and supervisor.returncode == 0:
+                raise StackError("The stack was told to stop while it started.")
             if has_ended:
                 raise StackError(f"The supervisor ended:\n{last_lines(directory.root / SUPERVISOR_LOG)}")
             time.sleep(POLL_SECONDS)

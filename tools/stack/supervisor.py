@@ -54,6 +54,7 @@ class _Supervisor:
         self._stack = Stack(directory.root, options, changed=self._write)
 
     def run(self) -> None:
+        self._write()
         try:
             self._stack.up()
             self._seconds = time.monotonic() - self._began
