@@ -11,6 +11,9 @@ import structlog
 
 from chassis import call as calls
 
+# Without the values of variables: a request that holds a password is one of them.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def configure(service: str, version: str, level: str, *, for_good: bool = True) -> None:
     """Sends every log of this process to stdout as JSON, those of the libraries too.
@@ -23,7 +26,7 @@ def configure(service: str, version: str, level: str, *, for_good: bool = True) 
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _add_service(service, version),
             _add_call,
-            structlog.processors.dict_tracebacks,
+            _TRACEBACKS,
             structlog.processors.JSONRenderer(orjson.dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

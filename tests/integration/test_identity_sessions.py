@@ -13,6 +13,7 @@ from joserfc.jwk import KeySet
 from chassis import errors
 from chassis.testing.refusals import refused
 from chassis.tokens import ALGORITHM
+from services.identity import domain
 from services.identity.domain import (
     ATTEMPT_SETTLES_AFTER,
     ATTEMPTS_AT_ONCE,
@@ -222,3 +223,15 @@ async def test_what_is_over_is_forgotten(identity: Identity) -> None:
     assert len(await identity.rows("session")) == 1
     assert await identity.rows("login_rate") == []
     await identity.refresh(newest.refresh_token)
+
+
+async def test_a_bug_puts_no_password_into_the_log(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What went wrong and where is told, but not with which values."""
+    monkeypatch.delattr(domain.Credentials, "password_hash")
+    with refused(errors.Internal, "INTERNAL"):
+        await identity.log_in()
+    logged = capfd.readouterr().out
+    assert "AttributeError" in logged
+    assert PASSWORD not in logged
