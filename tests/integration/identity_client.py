@@ -84,6 +84,13 @@ class Identity:
         async with self.service.database.read() as reader:
             await store.sweep(reader, self.clock.now())
 
+    async def until_blocked(self, *, sessions: int) -> None:
+        """Return when that many transactions wait for rows others hold."""
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        async with self.service.database.read() as reader:
+            while len(await reader.all(waiting)) < sessions:
+                pass
+
     async def rows(self, table: str) -> list[dict[str, Any]]:
         """All of a table."""
         async with self.service.database.read() as reader:

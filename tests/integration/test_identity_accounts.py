@@ -1,10 +1,10 @@
 """What people may rely on about their accounts, and staff about who runs the shop."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -17,6 +17,7 @@ from tests.integration.identity_client import (
     STAFF_PASSWORD,
     Identity,
     identity_on,
+    refusals,
     registration,
     request_id,
     write_secrets,
@@ -199,18 +200,26 @@ async def test_roles_are_given_to_somebody(identity: Identity) -> None:
 
 
 async def test_the_last_of_staff_stays(identity: Identity) -> None:
-    """Even when two take the role from each other at the same moment."""
+    """Nobody would be left to make somebody else staff."""
+    staff = await identity.staff()
+    own = (await staff.GetProfile(pb.GetProfileRequest())).profile
+    with refused(errors.FailedPrecondition, "LAST_STAFF"):
+        await staff.SetRoles(roles(own.user_id, ROLE_CUSTOMER))
+
+
+async def test_two_who_take_the_role_from_each_other_do_not_both_lose_it(identity: Identity) -> None:
+    """Even at the same moment: both have begun before either could go on."""
     ada = await identity.register()
     staff = await identity.staff()
-    first = (await staff.GetProfile(pb.GetProfileRequest())).profile
-    with refused(errors.FailedPrecondition, "LAST_STAFF"):
-        await staff.SetRoles(roles(first.user_id, ROLE_CUSTOMER))
+    own = await staff.GetProfile(pb.GetProfileRequest())
     await staff.SetRoles(roles(ada.user_id, ROLE_STAFF))
-    outcomes = await asyncio.gather(
-        *(staff.SetRoles(roles(user_id, ROLE_CUSTOMER)) for user_id in (first.user_id, ada.user_id)),
-        return_exceptions=True,
-    )
-    assert sum(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes) == 1
+    async with identity.service.database.transaction("SELECT FROM user_account FOR UPDATE"):
+        taking = [
+            asyncio.create_task(refusals(staff.SetRoles(roles(user_id, ROLE_CUSTOMER))))
+            for user_id in (own.profile.user_id, ada.user_id)
+        ]
+        await identity.until_blocked(sessions=2)
+    assert sum([await taken for taken in taking], Counter()) == {"": 1, "LAST_STAFF": 1}
     assert sum("staff" in row["roles"] for row in await identity.rows("user_account")) == 1
 
 
