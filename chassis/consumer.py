@@ -33,6 +33,7 @@ LONGEST_DELAY_SECONDS = 30.0
 LONGEST_PARK_SECONDS = 5.0
 # Nothing is delivered that often but what kills the process that handles it.
 MOST_DELIVERIES = 200
+MOST_COUNTED = 10_000
 REDRIVE_SECONDS = 1.0
 
 _HANDLED = Counter("consumer_handled", "Facts delivered, by what became of them.", ["type", "outcome"])
@@ -68,7 +69,9 @@ class Consumer:
         streams = sorted({stream_of(event_type) for event_type in self._inbox.types})
         pulls = [Pull(self._broker, stream, lambda: lanes.room(MOST_FETCHED), deliver) for stream in streams]
         try:
-            await asyncio.gather(*[pull.run() for pull in pulls], self._redrive_for_ever())
+            async with asyncio.TaskGroup() as group:
+                for work in [*(pull.run for pull in pulls), self._redrive_for_ever]:
+                    group.create_task(work())
         finally:
             for delivery in await lanes.close():
                 await delivery.retry(0)
@@ -115,7 +118,9 @@ class Consumer:
         return "parked"
 
     async def _fail(self, letter: Letter, delivery: Delivery, error: Exception) -> str:
-        # Counted here, since the broker counts parking too. A restart forgets it, and only tries more often for that.
+        # Counted here, since the broker counts parking too. To forget a count only means to try more often.
+        if len(self._failures) > MOST_COUNTED:
+            self._failures.clear()
         self._failures[letter.event_id] += 1
         failures = self._failures[letter.event_id]
         log.warning("fact_failed", event_id=letter.event_id, failures=failures, exc_info=error)

@@ -47,7 +47,9 @@ class Broker:
         self._client = Client()
         self._closed = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
-        self._listeners: dict[Listener, Subscription | None] = {}
+        self._listeners: list[Listener] = []
+        self._subscriptions: dict[Listener, Subscription] = {}
+        self._attaching = asyncio.Lock()
         self._last_error = ""
 
     def open(self) -> None:
@@ -90,7 +92,7 @@ class Broker:
     ) -> AsyncIterator[str]:
         """Hear, for the block, what is sent to a fresh subject, which is given; over this and every later connection."""
         listener = Listener(f"{inbox_of(self.service)}.{uuid4().hex}", hear, connected)
-        self._listeners[listener] = None
+        self._listeners.append(listener)
         try:
             if self._client.is_connected:
                 await self._attach(listener)
@@ -107,6 +109,7 @@ class Broker:
         # The client comes back by itself after an outage. After some errors, a refused login for one, it closes for good.
         while True:
             self._client, self._closed = Client(), asyncio.Event()
+            self._subscriptions.clear()
             await self._connect()
             log.info("broker_connected")
             await self._closed.wait()
@@ -129,15 +132,18 @@ class Broker:
             reconnected_cb=self._on_reconnect,
             closed_cb=self._on_close,
         )
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             await self._attach(listener)
 
     async def _attach(self, listener: Listener) -> None:
-        self._listeners[listener] = await self._client.subscribe(listener.subject, cb=listener.hear)
+        async with self._attaching:
+            if listener not in self._subscriptions:
+                self._subscriptions[listener] = await self._client.subscribe(listener.subject, cb=listener.hear)
         listener.connected()
 
     async def _detach(self, listener: Listener) -> None:
-        subscription = self._listeners.pop(listener)
+        self._listeners.remove(listener)
+        subscription = self._subscriptions.pop(listener, None)
         if subscription is not None and self._client.is_connected:
             await subscription.unsubscribe()
 
