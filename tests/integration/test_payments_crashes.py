@@ -30,18 +30,25 @@ AS_PAYMENTS = [(ASSERTED_KEY, "payments")]
 async def process(package: str, socket: Path, **settings: str) -> AsyncIterator[tuple[Process, grpc.aio.Channel]]:
     """A service in a process of its own, for the block, and a channel to it."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'gen'}"}
-    own = {"GRPC_ADDRESS": f"unix:{socket}", "OPERATIONS_ADDRESS": "127.0.0.1:0", **settings}
-    started = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", package),
-        env={**environment, **{f"TRADEWIND_{name}": value for name, value in own.items()}},
-        stdout=asyncio.subprocess.DEVNULL,
-    )
+    own = {"GRPC_ADDRESS": f"unix:{socket}", "OPERATIONS_ADDRESS": "127.0.0.1:0", "LOG_LEVEL": "debug", **settings}
+    with log_of(socket).open("wb") as log:
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", package),
+            env={**environment, **{f"TRADEWIND_{name}": value for name, value in own.items()}},
+            stdout=log,
+            stderr=log,
+        )
     async with grpc.aio.insecure_channel(f"unix:{socket}") as channel, asyncio.timeout(20):
         await channel.channel_ready()
         yield started, channel
     if started.returncode is None:
         started.kill()
     await started.wait()
+
+
+def log_of(socket: Path) -> Path:
+    """Where the process that listens on a socket writes its log."""
+    return socket.with_suffix(".log")
 
 
 def secrets(directory: Path, database_url: str) -> str:
@@ -57,22 +64,26 @@ def secrets(directory: Path, database_url: str) -> str:
 async def test_payments_killed_after_the_provider_answered_charges_once(
     new_database: NewDatabase, tmp_path: Path, instant: str
 ) -> None:
-    """SIGKILL between the provider's answer and our commit: the same request, sent again, charges nothing again."""
+    """SIGKILL between the provider's answer and our commit: the same request, sent again, charges nothing again.
+
+    The log it leaves, with all it can say, does not tell the card.
+    """
     database_url = new_database("payments")
     settings = {
         "SECRETS_DIR": secrets(tmp_path / "secrets", database_url),
         "PEER_PROVIDER": f"unix:{provider_socket(tmp_path)}",
         "FAILPOINTS": f"payments.{instant}.after_provider=kill",
     }
-    order_id = new_id()
+    order_id, socket = new_id(), tmp_path / "payments.sock"
     authorize, capture = authorization(order_id), pb.CaptureRequest(request_id=new_id(), order_id=order_id)
     async with running_provider(tmp_path):
-        async with process("services.payments", tmp_path / "payments.sock", **settings) as (killed, channel):
+        async with process("services.payments", socket, **settings) as (killed, channel):
             orders = PaymentServiceStub(channel)
             with pytest.raises(grpc.aio.AioRpcError):
                 await orders.Authorize(authorize, metadata=AS_ORDERS)
                 await orders.Capture(capture, metadata=AS_ORDERS)
             assert await killed.wait() == KILLED
+        assert "tok_" not in log_of(socket).read_text()
         async with running_payments(database_url, tmp_path) as payments:
             assert (await payments.orders.Authorize(authorize)).payment.state == PAYMENT_STATE_AUTHORIZED
             assert (await payments.orders.Capture(capture)).payment.state == PAYMENT_STATE_CAPTURED

@@ -180,6 +180,20 @@ async def test_a_void_finds_out_that_a_lost_capture_took_the_amount(payments: Pa
     assert len(await payments.ledger(order_id)) == 2
 
 
+async def test_an_undo_outlives_the_late_answer_to_what_it_undoes(payments: Payments) -> None:
+    """A refund died before it could ask, while a capture waited for its answer: the amount is given back all the same."""
+    order_id = new_id()
+    await payments.authorize(order_id, card_token="tok_timeout_after_capture")
+    capture = asyncio.ensure_future(payments.capture(order_id))
+    while (await payments.charge(order_id)).times_charged == 0:
+        assert not capture.done()
+    async with payments.service.database.read() as database:
+        await database.execute("UPDATE payment SET intent = 'refund'")
+    assert (await capture).state == PAYMENT_STATE_CAPTURED
+    await payments.until(order_id, PAYMENT_STATE_REFUNDED)
+    assert (await payments.charge(order_id)).times_charged == 0
+
+
 async def until_known(ask: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
     """The answer to a request that is sent again for as long as its outcome is unknown."""
     async with asyncio.timeout(10):
