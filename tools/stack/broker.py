@@ -53,6 +53,11 @@ class Broker(Server):
             address=f"127.0.0.1:{self._port}",
         )
 
+    @property
+    def ports(self) -> list[int]:
+        """For clients, and for its monitor."""
+        return [self._port, self._monitor_port]
+
     def prepare(self) -> None:
         """Write the configuration, which holds passwords and is therefore a secret."""
         secrets.write(self._configuration, json.dumps(self._render(), indent=2))

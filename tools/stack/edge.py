@@ -40,6 +40,11 @@ class Edge(Server):
             address=f"{HOST}:{self._port}",
         )
 
+    @property
+    def ports(self) -> list[int]:
+        """For callers, and for whoever runs it."""
+        return [self._port, self._admin_port]
+
     def prepare(self) -> None:
         """Write the configuration."""
         self._configuration.parent.mkdir(parents=True, exist_ok=True)

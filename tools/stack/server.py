@@ -16,6 +16,11 @@ class Server(ABC):
     def program(self) -> Program:
         """What to run and how to end it."""
 
+    @property
+    def ports(self) -> list[int]:
+        """Every port it listens on."""
+        return [int(self.program.address.rpartition(":")[2])]
+
     @abstractmethod
     def is_ready(self, pid: int | None) -> bool:
         """Whether the process running as `pid` does its work."""

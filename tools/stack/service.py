@@ -44,6 +44,11 @@ class ServiceProcess(Server):
             environment=self._environment,
         )
 
+    @property
+    def ports(self) -> list[int]:
+        """For calls, and for metrics."""
+        return [self.instance.port, self.instance.operations_port]
+
     def is_ready(self, pid: int | None) -> bool:
         """Whether it says so by the gRPC health protocol."""
         return is_serving(self.instance.port)

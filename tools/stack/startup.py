@@ -44,9 +44,9 @@ def bring_up(parts: Parts, directory: StateDir, start: Callable[[str], None], gi
 def refuse_taken_ports(parts: Parts) -> None:
     """Say which port is in use, and by whom, before anything is started."""
     for name, server in parts.servers.items():
-        port = int(server.program.address.rpartition(":")[2])
-        if not is_free(port):
-            raise StackError(f"{name} needs port {port}, which {who_listens(port)} uses already")
+        for port in server.ports:
+            if not is_free(port):
+                raise StackError(f"{name} needs port {port}, which {who_listens(port)} uses already")
 
 
 def provision(parts: Parts) -> None:
