@@ -116,10 +116,11 @@ class UseCases:
         """Find out, for as long as the process lives, what the provider did for calls that did not live to hear it."""
         while True:
             await self._clock.sleep(self._ask_again_after.total_seconds() / 2)
-            await self.ask_again()
+            while await self._ask_again():
+                pass
 
-    async def ask_again(self) -> None:
-        """Find out what became of the payments whose outcome is overdue."""
+    async def _ask_again(self) -> bool:
+        """Find out what became of some payments whose outcome is overdue; False when none is left."""
         now = self._clock.now()
         async with self._database.read() as reader:
             overdue = await store.take_overdue(
@@ -130,6 +131,7 @@ class UseCases:
                 await self._resolve(payment, now)
             except errors.Problem as problem:
                 log.warning("payment_outcome_still_unknown", order_id=payment.order_id, reason=problem.reason)
+        return bool(overdue)
 
     async def _resolve(self, payment: Payment, now: datetime) -> None:
         charge = await self._charge_of(payment, now)

@@ -4,6 +4,7 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 from tools.provider.domain import Card, Charge, State
 
@@ -33,14 +34,11 @@ class ChargeStore:
         directory.mkdir(parents=True, exist_ok=True)
         self._file = sqlite3.connect(directory / "charges.sqlite3", isolation_level=None)
         self._file.row_factory = sqlite3.Row
+        finalize(self, self._file.close)
         # The write-ahead log survives the death of the process without a sync at every commit.
         self._file.execute("PRAGMA journal_mode = wal")
         self._file.execute("PRAGMA synchronous = normal")
         self._file.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
 
     def find(self, reference: str) -> Charge | None:
         """The charge of that reference."""
