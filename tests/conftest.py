@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,15 +51,19 @@ def new_database(postgres: Postgres) -> Iterator[NewDatabase]:
     names: list[str] = []
 
     def clone(service: str) -> str:
-        if not postgres.has_database(service):
-            _make_template(postgres, service)
-        url = postgres.clone(service)
+        url = _clone(postgres, service)
         names.append(url.rsplit("/", 1)[1])
         return url
 
     yield clone
     for name in names:
         postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres: Postgres) -> NewDatabase:
+    """As `new_database`, for what many tests share."""
+    return partial(_clone, postgres)
 
 
 class Nats:
@@ -106,6 +111,12 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[Nats]:
 def tokens() -> Tokens:
     """An issuer of access tokens."""
     return Tokens()
+
+
+def _clone(postgres: Postgres, service: str) -> str:
+    if not postgres.has_database(service):
+        _make_template(postgres, service)
+    return postgres.clone(service)
 
 
 def _make_template(postgres: Postgres, service: str) -> None:

@@ -122,7 +122,7 @@ def begin(plan: Plan, at: datetime, seed: str) -> Transition:
 def advance(plan: Plan, state: State, event: Event) -> Transition:
     """What the event makes of the saga. Raises the reason when a wish cannot be granted."""
     if state.status.is_final:
-        raise CancelTooLate(_ENDED) if isinstance(event, CancelAsked) else AlreadyFinished(_ENDED)
+        raise _ended(state, event)
     match event:
         case Resumed():
             return _moved(plan, replace(state, in_doubt=True, wake_at=None))
@@ -138,7 +138,12 @@ def advance(plan: Plan, state: State, event: Event) -> Transition:
             raise TypeError(f"not a saga event: {event!r}")
 
 
-_ENDED = "The saga has ended."
+def _ended(state: State, event: Event) -> Exception:
+    if not isinstance(event, CancelAsked):
+        return AlreadyFinished("The saga has ended.")
+    if state.status is Status.COMPLETED:
+        return CancelTooLate("The saga is completed.")
+    return AlreadyCompensating("What was done has been undone.")
 
 
 def _succeeded(plan: Plan, state: State, event: Event) -> Transition:

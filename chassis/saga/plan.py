@@ -24,6 +24,7 @@ class Backoff:
 
 
 USUAL_BACKOFF = Backoff()
+USUAL_PATIENCE = 10
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class PlannedStep:
     name: str
     has_undo: bool = True
     is_pivot: bool = False
-    patience: int = 10
+    patience: int = USUAL_PATIENCE
     backoff: Backoff = USUAL_BACKOFF
 
 

@@ -1,19 +1,22 @@
 """How an order travels: stock is held, the money is held, the money is taken, the stock leaves the shelf."""
 
+from datetime import timedelta
 from typing import Any
 
 from chassis.database import Transaction
 from chassis.saga.definition import Definition, Step
 from chassis.saga.history import Happening, What
 from chassis.saga.machine import Direction, State, Transition
+from chassis.saga.plan import Backoff
 from services.orders.domain import Checkout, Item, Money, OrderStep
 from services.orders.peers import Peers
+from services.orders.settings import Settings
 from services.orders.usecases.progress import ProgressLog
 
 KIND = "checkout"
 
 
-def checkout(peers: Peers, progress: ProgressLog) -> Definition[Checkout]:
+def checkout(peers: Peers, progress: ProgressLog, settings: Settings) -> Definition[Checkout]:
     """Until the payment is captured everything can be undone; from then on the order goes through."""
 
     async def record(tx: Transaction, data: Checkout, transition: Transition) -> None:
@@ -32,6 +35,8 @@ def checkout(peers: Peers, progress: ProgressLog) -> Definition[Checkout]:
         record=record,
         to_json=_to_json,
         from_json=_from_json,
+        patience=settings.saga_patience,
+        backoff=Backoff(cap=timedelta(seconds=settings.saga_longest_pause_seconds)),
     )
 
 

@@ -13,5 +13,9 @@ class Settings:
     """How often sagas are looked for that are due and driven by nobody."""
     saga_concurrency: int = 64
     """How many sagas one process drives at once."""
+    saga_patience: int = 10
+    """How many failures of a step in a row are borne before an order is undone."""
+    saga_longest_pause_seconds: float = 5.0
+    """The longest time between two attempts; the first is a tenth of a second, then it doubles."""
     watch_poll_seconds: float = 0.25
     """How soon a watcher learns of what another process did."""

@@ -173,10 +173,11 @@ def test_a_cancellation_is_too_late_from_the_pivot_on(events: tuple[Event, ...])
         after(*events, CANCEL)
 
 
-def test_a_saga_already_turned_back_is_not_cancelled_again() -> None:
+@pytest.mark.parametrize("events", [(DONE, REFUSED), (DONE, REFUSED, DONE)], ids=["on its way", "at its end"])
+def test_a_saga_already_turned_back_is_not_cancelled_again(events: tuple[Event, ...]) -> None:
     """The first reason stays the reason."""
     with pytest.raises(AlreadyCompensating):
-        after(DONE, REFUSED, CANCEL)
+        after(*events, CANCEL)
 
 
 def test_an_operator_can_vouch_for_a_step_after_the_pivot() -> None:
