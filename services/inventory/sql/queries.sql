@@ -1,5 +1,7 @@
--- Stock changes in four statements: reserve, move, expire and save_count. Each locks the rows it changes in the
--- order of their SKU first; so they wait for one another, but never in a circle.
+-- Stock changes in four statements: reserve, move, expire and save_count. The rows are locked first, in the order of
+-- their SKU; so they wait for one another, but never in a circle. Whole rows are stored, made of the locked ones: a
+-- statement that had to wait begins its UPDATE with the rows as they were before, and checks the constraints on what
+-- comes of those before it looks again.
 
 -- name: reserve
 -- Opens a reservation and holds its lines. No row: the order has a reservation already. Otherwise a row for each line:
@@ -15,14 +17,14 @@ line AS (
     FROM opened, unnest(%(skus)s::text[], %(quantities)s::bigint[]) AS wanted (sku, quantity)
 ),
 locked AS MATERIALIZED (
-    SELECT stock.sku, line.quantity, stock.on_hand - stock.reserved AS available
+    SELECT stock.*, stock.on_hand - stock.reserved AS available, line.quantity
     FROM line JOIN stock USING (sku)
     ORDER BY stock.sku
     FOR UPDATE OF stock
 ),
 moved AS (
     UPDATE stock
-    SET reserved = stock.reserved + locked.quantity, version = stock.version + 1
+    SET on_hand = locked.on_hand, reserved = locked.reserved + locked.quantity, version = locked.version + 1
     FROM locked
     WHERE stock.sku = locked.sku AND locked.available >= locked.quantity
     RETURNING stock.sku, stock.on_hand, stock.reserved, stock.version AS stock_version
@@ -59,7 +61,7 @@ line AS (
     FROM before JOIN reservation_line USING (order_id)
 ),
 locked AS MATERIALIZED (
-    SELECT stock.sku, line.promised, line.taken, stock.on_hand - stock.reserved AS available
+    SELECT stock.*, stock.on_hand - stock.reserved AS available, line.promised, line.taken
     FROM line JOIN stock USING (sku)
     WHERE line.moves
     ORDER BY stock.sku
@@ -68,9 +70,9 @@ locked AS MATERIALIZED (
 moved AS (
     UPDATE stock
     SET
-        on_hand = stock.on_hand - locked.taken,
-        reserved = stock.reserved + locked.promised,
-        version = stock.version + 1
+        on_hand = locked.on_hand - locked.taken,
+        reserved = locked.reserved + locked.promised,
+        version = locked.version + 1
     FROM locked
     WHERE stock.sku = locked.sku AND locked.available >= locked.promised + locked.taken
     RETURNING stock.sku, stock.on_hand, stock.reserved, stock.version AS stock_version
@@ -119,14 +121,14 @@ freed AS (
     GROUP BY sku
 ),
 locked AS MATERIALIZED (
-    SELECT stock.sku, freed.quantity
+    SELECT stock.*, freed.quantity
     FROM freed JOIN stock USING (sku)
     ORDER BY stock.sku
     FOR UPDATE OF stock
 ),
 moved AS (
     UPDATE stock
-    SET reserved = stock.reserved - locked.quantity, version = stock.version + 1
+    SET on_hand = locked.on_hand, reserved = locked.reserved - locked.quantity, version = locked.version + 1
     FROM locked
     WHERE stock.sku = locked.sku
 ),
