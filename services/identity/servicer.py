@@ -43,7 +43,7 @@ class IdentityServicer:
             await self._usecases.log_out(tx, request.refresh_token)
             return tx.reply(pb.LogoutResponse())
 
-    async def GetProfile(self, _request: pb.GetProfileRequest, call: Call) -> pb.GetProfileResponse:
+    async def GetProfile(self, request: pb.GetProfileRequest, call: Call) -> pb.GetProfileResponse:
         """The caller's own profile."""
         return pb.GetProfileResponse(profile=_profile(await self._usecases.profile(call.user.subject)))
 
@@ -61,7 +61,7 @@ class IdentityServicer:
             )
             return tx.reply(pb.SetRolesResponse(profile=_profile(user)))
 
-    async def RotateSigningKey(self, _request: pb.RotateSigningKeyRequest, call: Call) -> pb.RotateSigningKeyResponse:
+    async def RotateSigningKey(self, request: pb.RotateSigningKeyRequest, call: Call) -> pb.RotateSigningKeyResponse:
         """Makes a new signing key."""
         async with call.once() as tx:
             key = await self._usecases.rotate_signing_key(tx)

@@ -81,7 +81,7 @@ class Signer:
         self._keys = (*self._keys, self._opened(key))
 
     def sign(self, user: User, now: datetime) -> AccessToken:
-        """An access token (RFC 9068) for the user. Raises SigningKeysMissing."""
+        """An access token for the user, in the form of RFC 9068. Raises SigningKeysMissing."""
         key = self._active(now)
         issued_at = now.replace(microsecond=0)  # a JWT tells whole seconds
         expires_at = issued_at + ACCESS_TOKEN_LIFETIME

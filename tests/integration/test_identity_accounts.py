@@ -93,19 +93,19 @@ async def test_a_repeated_registration_is_answered_like_the_first(identity: Iden
         await identity.stub().Register(registration(request_id=request.request_id, display_name="Bob"))
 
 
-@pytest.mark.parametrize("password", ["Password1234!", "123456789012", "aaaaaaaaaaaab", "Ada99999999999"])
-async def test_a_password_anybody_would_try_is_refused(identity: Identity, password: str) -> None:
+async def test_a_password_anybody_would_try_is_refused(identity: Identity) -> None:
     """However decorated. The field is named, the password is not."""
-    with refused(errors.InvalidArgument, "PASSWORD_TOO_COMMON") as refusal:
-        await identity.register(password=password)
-    assert isinstance(refusal.problem, errors.InvalidArgument)
-    assert [violation.field for violation in refusal.problem.violations] == ["password"]
-    assert password not in str(refusal.problem)
+    for password in ("Password1234!", "Ada99999999999"):
+        with refused(errors.InvalidArgument, "PASSWORD_TOO_COMMON") as refusal:
+            await identity.register(password=password)
+        assert isinstance(refusal.problem, errors.InvalidArgument)
+        assert [violation.field for violation in refusal.problem.violations] == ["password"]
+        assert password not in str(refusal.problem)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
+async def test_what_no_account_can_have_is_refused_by_field(identity: Identity) -> None:
+    """And nothing is stored."""
+    for field, value in (
         ("request_id", "1"),
         ("email", "ada"),
         ("email", "ada@example.com\x00"),
@@ -116,15 +116,12 @@ async def test_a_password_anybody_would_try_is_refused(identity: Identity, passw
         ("display_name", "x" * 81),
         ("display_name", " Ada"),
         ("display_name", "Ada\r\nBcc: everybody@example.com"),
-    ],
-)
-async def test_what_no_account_can_have_is_refused_by_field(identity: Identity, field: str, value: str) -> None:
-    """And nothing is stored."""
-    with refused(errors.InvalidArgument, "REQUEST_INVALID") as refusal:
-        await identity.stub().Register(registration(**{field: value}))
-    assert isinstance(refusal.problem, errors.InvalidArgument)
-    assert [violation.field for violation in refusal.problem.violations] == [field]
-    assert len(await identity.rows("user_account")) == 1  # of staff
+    ):
+        with refused(errors.InvalidArgument, "REQUEST_INVALID") as refusal:
+            await identity.stub().Register(registration(**{field: value}))
+        assert isinstance(refusal.problem, errors.InvalidArgument)
+        assert [violation.field for violation in refusal.problem.violations] == [field], value
+    assert [row["email"] for row in await identity.rows("user_account")] == [STAFF_EMAIL]
 
 
 async def test_no_password_and_no_token_lies_in_the_database(identity: Identity) -> None:

@@ -190,11 +190,11 @@ async def test_of_two_who_use_a_token_at_once_neither_keeps_the_session(identity
         await identity.refresh(answered[0].refresh_token)
 
 
-@pytest.mark.parametrize("token", ["unknown", "a.b.c", str(uuid.uuid4())])
-async def test_a_token_nobody_issued_is_refused(identity: Identity, token: str) -> None:
+async def test_a_token_nobody_issued_is_refused(identity: Identity) -> None:
     """It ends nothing."""
-    with refused(errors.Unauthenticated, "REFRESH_TOKEN_REFUSED"):
-        await identity.refresh(token)
+    for token in ("unknown", "a.b.c", str(uuid.uuid4())):
+        with refused(errors.Unauthenticated, "REFRESH_TOKEN_REFUSED"):
+            await identity.refresh(token)
 
 
 async def test_what_cannot_be_a_token_is_told_so(identity: Identity) -> None:
