@@ -12,7 +12,7 @@ import grpc
 from prometheus_client import Counter, Histogram
 
 from chassis import call as calls
-from chassis import contract, deadline, errors, status
+from chassis import contract, deadline, errors, status, traceparent
 from chassis.breaker import Breaker
 from chassis.contract import Caller, Method
 from chassis.database import in_transaction
@@ -21,7 +21,7 @@ from chassis.interceptors.correlation import REQUEST_ID_KEY
 from chassis.manifest import Manifest, ManifestError
 from chassis.peers import ASSERTED_KEY
 from chassis.settings import RuntimeSettings
-from chassis.traces import TRACEPARENT_KEY, Traces
+from chassis.traces import Traces
 
 HANDLED = Counter(
     "grpc_client_handled_total", "Calls to peers that ended, by code.", ("grpc_service", "grpc_method", "grpc_code")
@@ -149,8 +149,8 @@ def _declared(outgoing: Outgoing, manifest: Manifest) -> Iterator[None]:
 @contextmanager
 def _traced(outgoing: Outgoing, traces: Traces) -> Iterator[None]:
     """Sends the trace along, with a span of its own when it is sampled."""
-    with traces.call(outgoing.method.name) as traceparent:
-        outgoing.metadata.append((TRACEPARENT_KEY, traceparent))
+    with traces.call(outgoing.method.name) as context:
+        outgoing.metadata.append((traceparent.KEY, context))
         yield
 
 

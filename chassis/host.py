@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.trace import TracerProvider
 
-from chassis import credentials, logs, manifest, tokens, traces
+from chassis import credentials, logs, manifest, tokens
 from chassis.background import Background, Work
 from chassis.broker import Broker
 from chassis.clock import Clock, SystemClock
@@ -27,7 +27,7 @@ from chassis.relay import Relay
 from chassis.runtime import Runtime, Service, Wiring
 from chassis.settings import RuntimeSettings, SettingsError
 from chassis.tokens import KeyRing, TokenVerifier
-from chassis.traces import Traces
+from chassis.traces import Traces, traces
 
 Interceptors = Callable[
     [RuntimeSettings, Traces, TokenVerifier, Mapping[str, frozenset[str]], RequestStore | None], tuple[Interceptor, ...]
@@ -60,7 +60,7 @@ class Host:
         self._background = Background()
         self._closing = AsyncExitStack()
         self.database = _database(declared, own)
-        self._traces = Traces(own.trace_sample_ratio, spans or traces.provider(declared.name, own.otlp_endpoint))
+        self._traces = traces(declared.name, own, spans)
         self.runtime = Runtime(declared, own, clock or SystemClock(), self._traces, self.database)
         self.port = 0
 

@@ -4,6 +4,9 @@ from contextvars import ContextVar
 
 from opentelemetry import trace
 
+KEY = "traceparent"
+LENGTH = 55
+
 _carried: ContextVar[str] = ContextVar("traceparent", default="")
 
 
