@@ -1,10 +1,7 @@
 """What happened to products, told as facts."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from chassis.database import Transaction
+from chassis.wire import timestamp
 from services.catalog.domain.products import Money, Product, ProductState
 from tradewind.catalog.v1 import product_pb2
 from tradewind.catalog.v1.product_events_pb2 import ProductChanged, ProductCreated, ProductRetired
@@ -60,13 +57,6 @@ def product_message(product: Product) -> product_pb2.Product:
 def money_message(money: Money) -> money_pb2.Money:
     """An amount on the wire."""
     return money_pb2.Money(currency_code=money.currency_code, minor_units=money.minor_units)
-
-
-def timestamp(at: datetime) -> Timestamp:
-    """A point in time on the wire."""
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
 
 
 _STATES = {

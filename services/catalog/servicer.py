@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 
 from chassis.call import Call
 from chassis.paging import Pages
+from chassis.wire import timestamp
 from services.catalog.domain.imports import Import, Line
 from services.catalog.domain.products import Money, PriceChange, ProductFilter, Revision
-from services.catalog.publisher import money_message, product_message, timestamp
+from services.catalog.publisher import money_message, product_message
 from services.catalog.usecases import UseCases
 from tradewind.catalog.v1 import catalog_service_pb2 as pb
 from tradewind.catalog.v1.product_pb2 import PriceChange as PriceChangeMessage

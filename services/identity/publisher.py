@@ -1,10 +1,7 @@
 """Facts about users, for everybody who listens."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from chassis.database import Transaction
+from chassis.wire import timestamp
 from services.identity.domain import User
 from tradewind.identity.v1.user_events_pb2 import UserRegistered
 
@@ -20,10 +17,3 @@ def user_registered(tx: Transaction, user: User) -> None:
             registered_at=timestamp(user.registered_at),
         )
     )
-
-
-def timestamp(at: datetime) -> Timestamp:
-    """A point in time on the wire."""
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp

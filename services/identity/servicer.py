@@ -3,8 +3,8 @@
 from typing import Final
 
 from chassis.call import Call
+from chassis.wire import timestamp
 from services.identity.domain import Role, TokenPair, User
-from services.identity.publisher import timestamp
 from services.identity.usecases import UseCases
 from tradewind.identity.v1 import identity_service_pb2 as pb
 from tradewind.identity.v1 import user_pb2

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from chassis.database import Transaction
+from chassis.wire import timestamp
 from services.inventory.domain import Line, Move, State, Stock
 from tradewind.inventory.v1.stock_events_pb2 import StockCommitted, StockDepleted, StockReleased, StockReserved
 from tradewind.inventory.v1.stock_pb2 import StockLine
@@ -28,21 +27,12 @@ def line_messages(lines: Iterable[Line]) -> list[StockLine]:
     return [StockLine(sku=line.sku, quantity=line.quantity) for line in lines]
 
 
-def timestamp(at: datetime | None) -> Timestamp | None:
-    """A point in time on the wire."""
-    if at is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
-
-
 def _reserved(move: Move, at: datetime) -> StockReserved:
     return StockReserved(
         order_id=move.reservation.order_id,
         aggregate_version=move.reservation.version,
         lines=line_messages(move.reservation.lines),
-        expires_at=timestamp(move.reservation.expires_at),
+        expires_at=timestamp(move.reservation.expires_at) if move.reservation.expires_at else None,
         occurred_at=timestamp(at),
     )
 

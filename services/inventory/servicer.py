@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from chassis.call import Call
+from chassis.wire import timestamp
 from services.inventory.domain import Adjustment, Line, Receipt, Reservation, State, Stock, canonical
-from services.inventory.publisher import line_messages, timestamp
+from services.inventory.publisher import line_messages
 from services.inventory.usecases import UseCases
 from tradewind.inventory.v1 import inventory_service_pb2 as pb
 from tradewind.inventory.v1 import stock_pb2
@@ -123,7 +124,7 @@ def _reservation_message(reservation: Reservation) -> stock_pb2.Reservation:
         order_id=reservation.order_id,
         lines=line_messages(reservation.lines),
         state=_STATES[reservation.state],
-        expires_at=timestamp(reservation.expires_at),
+        expires_at=timestamp(reservation.expires_at) if reservation.expires_at else None,
     )
 
 

@@ -1,13 +1,11 @@
 """Notifications' contract, answered by its use cases."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.call import Call
 from chassis.paging import Pages
+from chassis.wire import timestamp
 from services.notifications.domain import Delivery, Preferences, State, Topic
 from services.notifications.usecases import UseCases
 from tradewind.notifications.v1 import delivery_pb2
@@ -75,15 +73,9 @@ def _delivery_message(delivery: Delivery) -> delivery_pb2.Delivery:
         state=_STATES[delivery.state],
         attempts=delivery.attempts,
         last_reason=delivery.last_reason,
-        created_at=_timestamp(delivery.created_at),
-        sent_at=_timestamp(delivery.sent_at) if delivery.sent_at else None,
+        created_at=timestamp(delivery.created_at),
+        sent_at=timestamp(delivery.sent_at) if delivery.sent_at else None,
     )
-
-
-def _timestamp(at: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
 
 
 _TOPICS: Final = {Topic.ACCOUNT: delivery_pb2.TOPIC_ACCOUNT, Topic.ORDERS: delivery_pb2.TOPIC_ORDERS}

@@ -1,10 +1,7 @@
 """What happened to orders, told as facts: one when it is placed, one when it ends."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from chassis.database import Transaction
+from chassis.wire import timestamp
 from services.orders.domain import Money, Order, OrderLine
 from tradewind.orders.v1 import order_pb2
 from tradewind.orders.v1.order_events_pb2 import OrderCancelled, OrderConfirmed, OrderPlaced
@@ -66,10 +63,3 @@ def line_message(line: OrderLine) -> order_pb2.OrderLine:
 def money_message(money: Money) -> money_pb2.Money:
     """An amount on the wire."""
     return money_pb2.Money(currency_code=money.currency_code, minor_units=money.minor_units)
-
-
-def timestamp(at: datetime) -> Timestamp:
-    """A point in time on the wire."""
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp

@@ -1,13 +1,12 @@
 """What happened to payments, told as facts; and payments as the world sees them, in facts and in answers alike."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.database import Transaction
+from chassis.wire import timestamp
 from services.payments.domain import Money, Payment, State
 from tradewind.payments.v1.payment_events_pb2 import (
     PaymentAuthorized,
@@ -28,13 +27,6 @@ def payment_went_through(tx: Transaction, stages: Iterable[Payment]) -> None:
 def money_message(money: Money | None) -> money_pb2.Money | None:
     """An amount on the wire."""
     return money_pb2.Money(currency_code=money.currency_code, minor_units=money.minor_units) if money else None
-
-
-def timestamp(at: datetime) -> Timestamp:
-    """A point in time on the wire."""
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
 
 
 def _authorized(stage: Payment) -> Message:

@@ -2,8 +2,9 @@
 
 from chassis.call import Call
 from chassis.paging import Pages
+from chassis.wire import timestamp
 from services.payments.domain import Account, LedgerEntry, Money, Payment, State
-from services.payments.publisher import money_message, timestamp
+from services.payments.publisher import money_message
 from services.payments.usecases import UseCases
 from tradewind.payments.v1 import payment_pb2
 from tradewind.payments.v1 import payment_service_pb2 as pb

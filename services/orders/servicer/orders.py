@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 from chassis.call import Call
 from chassis.paging import Pages
+from chassis.wire import timestamp
 from services.orders.domain import Item, Order, OrderState, OrderStep, Progress
-from services.orders.publisher import line_message, money_message, timestamp
+from services.orders.publisher import line_message, money_message
 from services.orders.usecases.orders import Orders
 from tradewind.orders.v1 import order_pb2
 from tradewind.orders.v1 import order_service_pb2 as pb

@@ -5,7 +5,7 @@ from chassis.paging import Pages
 from chassis.saga.machine import Status
 from chassis.saga.store import Account
 from chassis.saga.story import sentence
-from services.orders.publisher import timestamp
+from chassis.wire import timestamp
 from services.orders.usecases.sagas import Sagas
 from tradewind.orders.v1 import saga_pb2
 from tradewind.orders.v1 import saga_service_pb2 as pb
