@@ -13,7 +13,7 @@ from tools.demo.story import LANTERN, Story
 from tools.stack import commands, state
 from tools.stack.errors import StackError
 
-NOT_AS_TOLD = 1
+NOT_AS_TOLD, INTERRUPTED = 1, 130
 
 
 def main() -> int:
@@ -30,6 +30,8 @@ def main() -> int:
             f"\nThis is not how the story goes: {str(error) or repr(error)}\nSee ./taskw logs SERVICE.", file=sys.stderr
         )
         return NOT_AS_TOLD
+    except KeyboardInterrupt:
+        return INTERRUPTED
     finally:
         if not was_up:
             stage.say("stopping…")
@@ -39,36 +41,30 @@ def main() -> int:
 
 
 async def _tell(directory: state.StateDir, stage: Stage) -> None:
-    shop = Shop(_edge(directory))
+    shop = Shop(_address(directory, "edge"))
+    staff = directory.secrets("identity")
+    email, password = ((staff / name).read_text().strip() for name in ("staff_email", "staff_password"))
     try:
-        staff = directory.secrets("identity")
-        await Story(
-            shop,
-            stage,
-            directory.mail,
-            (staff / "staff_email").read_text().strip(),
-            (staff / "staff_password").read_text().strip(),
-        ).tell()
+        await Story(shop, stage, directory.mail, email, password).tell()
     finally:
         await shop.close()
 
 
-def _edge(directory: state.StateDir) -> str:
+def _show_around(stage: Stage, directory: state.StateDir, *, keeps_running: bool) -> None:
+    edge, orders, catalog = (_address(directory, name) for name in ("edge", "orders", "catalog"))
+    stage.chapter("Try it yourself" if keeps_running else "Try it yourself: ./taskw up, then")
+    stage.command(f"curl 'http://{edge}/v1/products?page_size=3'")
+    stage.command(f"curl http://{edge}/openapi.json")
+    stage.command(f"grpcurl -plaintext {orders} describe tradewind.orders.v1.OrderService")
+    product = f'-d \'{{"sku": "{LANTERN}"}}\' {catalog} tradewind.catalog.v1.CatalogService/GetProduct'
+    stage.command(f"grpcurl -plaintext {product}")
+    stage.command(f"mails: {directory.mail}    logs: ./taskw logs orders    all tasks: ./taskw\n")
+
+
+def _address(directory: state.StateDir, name: str) -> str:
     record = state.read(directory)
     assert record is not None
-    return next(process.address for process in record.processes if process.name == "edge")
-
-
-def _show_around(stage: Stage, directory: state.StateDir, *, keeps_running: bool) -> None:
-    edge = _edge(directory)
-    stage.chapter("Try it yourself" if keeps_running else "Try it yourself: ./taskw up, then")
-    stage.say(f"curl http://{edge}/v1/products?page_size=3")
-    stage.say(f"curl http://{edge}/openapi.json")
-    stage.say("grpcurl -plaintext 127.0.0.1:7005 describe tradewind.orders.v1.OrderService")
-    stage.say(
-        f'grpcurl -plaintext -d \'{{"sku": "{LANTERN}"}}\' 127.0.0.1:7002 tradewind.catalog.v1.CatalogService/GetProduct'
-    )
-    stage.say(f"mails: {directory.mail}    logs: ./taskw logs orders    all tasks: ./taskw\n")
+    return next(process.address for process in record.processes if process.name == name)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ class Stage:
         """Prints a line."""
         self._console.print(f"   {text}")
 
+    def command(self, line: str) -> None:
+        """Prints a line to be copied into a shell, however long it is."""
+        self._console.print(f"   {line}", soft_wrap=True, markup=False)
+
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Prints a table."""
         table = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 3), header_style="dim")

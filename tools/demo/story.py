@@ -39,9 +39,7 @@ class Story:
         await self._the_books_balance(staff, confirmed, declined)
 
     async def _the_shelves_are_filled(self, staff: str) -> None:
-        self._stage.chapter(
-            "The shop imports its catalogue (client stream) and takes a delivery (bidirectional stream)"
-        )
+        self._stage.chapter("A catalogue arrives as a client stream, a delivery as a bidirectional one")
         catalogue = retail.read(CATALOGUE)
         outcome = await Upload(self._shop.channel, staff, catalogue, "GBP").run(lambda _: None)
         report = outcome.report
