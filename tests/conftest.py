@@ -31,8 +31,10 @@ def embedded_postgres() -> Iterator[Postgres]:
     with TemporaryDirectory(prefix="tradewind-postgres-") as directory:
         server = Postgres(Path(directory), free_port(), durable=False)
         server.start()
-        yield server
-        server.stop()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -141,15 +141,16 @@ async def test_bytes_that_cannot_be_read_become_a_dead_letter_at_once(
     }
 
 
+@pytest.mark.parametrize("failing", [1, 2])
 async def test_an_early_fact_is_parked_until_its_turn(
-    teller: Database, listener: Listener, broker_server: Nats
+    failing: int, teller: Database, listener: Listener, broker_server: Nats
 ) -> None:
-    """Where no gap is accepted, a later version waits for the one that failed."""
-    listener.failing["order-1/1"] = 2
+    """Where no gap is accepted, later versions wait for the one that failed."""
+    listener.failing[f"order-1/{failing}"] = 2
     async with hearing(listener, broker_server, contiguous=True):
-        await tell(teller, placed("order-1"), confirmed("order-1"))
-        await eventually(listener.has_heard(2))
-    assert await listener.heard() == ["order-1/1", "order-1/2"]
+        await tell(teller, placed("order-1"), placed("order-1", 2), confirmed("order-1", 3))
+        await eventually(listener.has_heard(3))
+    assert await listener.heard() == ["order-1/1", "order-1/2", "order-1/3"]
 
 
 async def test_without_that_promise_a_later_fact_overtakes(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -25,14 +26,12 @@ COUNT = "SELECT count(*) AS accounts FROM account"
 @pytest.fixture
 async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
     """A database with one table of its own."""
-    database = Database(new_database("chassis"))
-    await database.open()
-    async with database.transaction() as tx:
-        await tx.execute(
-            "CREATE TABLE account (name text PRIMARY KEY, balance int CONSTRAINT covered CHECK (balance >= 0))"
-        )
-    yield database
-    await database.close()
+    async with opened(new_database("chassis")) as database:
+        async with database.transaction() as tx:
+            await tx.execute(
+                "CREATE TABLE account (name text PRIMARY KEY, balance int CONSTRAINT covered CHECK (balance >= 0))"
+            )
+        yield database
 
 
 async def accounts(database: Database) -> int:
@@ -207,19 +206,38 @@ async def test_rows_are_copied_in_bulk(database: Database) -> None:
 async def test_a_restart_of_the_database_is_survived() -> None:
     """Every pooled connection is dead afterwards; no transaction fails for that, and an outage ends by itself."""
     with embedded_postgres() as server:
-        database = Database(server.admin_url, max_connections=4)
-        await database.open()
-        await asyncio.gather(*[hold_for_a_moment(database) for _ in range(4)])
-        await asyncio.to_thread(server.stop)
-        await asyncio.to_thread(server.start)
-        await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
-        assert await database.is_reachable()
-        await asyncio.to_thread(server.stop)
-        assert not await database.is_reachable()
-        with pytest.raises(DatabaseUnavailable):
-            await hold_for_a_moment(database)
-        await asyncio.to_thread(server.start)
-        await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
+        async with opened(server.admin_url) as database:
+            await asyncio.gather(*[hold_for_a_moment(database) for _ in range(4)])
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
+            assert await database.is_reachable()
+            await asyncio.to_thread(server.stop)
+            assert not await database.is_reachable()
+            with pytest.raises(DatabaseUnavailable):
+                await hold_for_a_moment(database)
+            await asyncio.to_thread(server.start)
+            await asyncio.gather(*[hold_for_a_moment(database) for _ in range(8)])
+
+
+async def test_a_query_finds_its_way_past_dead_connections() -> None:
+    """As a transaction does."""
+    with embedded_postgres() as server:
+        async with opened(server.admin_url) as database, database.read() as reader:
+            await asyncio.gather(*[hold_for_a_moment(database) for _ in range(4)])
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            assert await reader.one("SELECT 1 AS answer") == {"answer": 1}
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """A database of few connections, for the block."""
+    database = Database(url, max_connections=4)
+    await database.open()
+    try:
+        yield database
+    finally:
         await database.close()
 
 

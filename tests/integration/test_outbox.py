@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import nats
 import pytest
 
 from chassis import outbox
-from chassis.broker import BrokerUnavailable, subject_of
+from chassis.broker import Broker, BrokerUnavailable, subject_of
 from chassis.database import Database
 from chassis.relay import Relay
 from tests.conftest import Nats, NewDatabase
@@ -121,25 +121,51 @@ async def test_concurrent_commits_lose_nothing(database: Database, broker_server
 
 
 async def test_two_relays_keep_the_order_of_each_aggregate(database: Database, broker_server: Nats) -> None:
-    """They share the work; what one order went through is told in the order it happened, and once."""
-    orders, versions = 20, 15
+    """They share the work: of one order, never are two facts on their way at the same time, and none goes twice."""
+    orders, versions, watch = 20, 15, Watch()
 
     async def live(order_id: str) -> None:
         for version in range(1, versions + 1):
             await tell(database, placed(order_id, version))
 
-    async with (
-        connected(broker_server, "orders") as one,
-        connected(broker_server, "orders") as other,
-        running(Relay(database, one).run, Relay(database, other).run),
-    ):
-        await asyncio.gather(*[live(f"order-{number}") for number in range(orders)])
-        await eventually(lambda: all_published(database))
+    await tell(database, *[placed(f"early-{order}", version) for version in (1, 2, 3) for order in range(orders)])
+    async with connected(broker_server, "orders") as one, connected(broker_server, "orders") as other:
+        watch.over(one)
+        watch.over(other)
+        async with running(Relay(database, one).run, Relay(database, other).run):
+            await asyncio.gather(*[live(f"order-{order}") for order in range(orders)])
+            await eventually(lambda: all_published(database))
     told = defaultdict(list)
     for message in await stored(broker_server):
         fact = OrderPlaced.FromString(message.payload)
         told[fact.order_id].append(fact.aggregate_version)
-    assert told == {f"order-{number}": list(range(1, versions + 1)) for number in range(orders)}
+    assert told == {
+        **{f"early-{order}": [1, 2, 3] for order in range(orders)},
+        **{f"order-{order}": list(range(1, versions + 1)) for order in range(orders)},
+    }
+    assert (watch.overtakings, watch.sent) == (0, orders * (versions + 3))
+
+
+class Watch:
+    """Looks on while relays speak to the broker."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.overtakings = 0
+        self._on_their_way: set[str] = set()
+
+    def over(self, broker: Broker) -> None:
+        """Have everything this connection stores pass by."""
+        store = broker.store
+
+        async def watched(subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
+            self.sent += 1
+            self.overtakings += headers["ce-subject"] in self._on_their_way
+            self._on_their_way.add(headers["ce-subject"])
+            await store(subject, payload, headers)
+            self._on_their_way.discard(headers["ce-subject"])
+
+        broker.store = watched  # type: ignore[method-assign]  # a watch is no part of a connection
 
 
 async def test_facts_wait_while_the_broker_is_away(database: Database, broker_server: Nats) -> None:
