@@ -38,7 +38,7 @@ FROM stock
 async def inventory(new_database: NewDatabase) -> AsyncIterator[Inventory]:
     """The service, with a little of everything: too little for all."""
     async with running_inventory(new_database("inventory")) as inventory:
-        await inventory.stock(**dict.fromkeys(SKUS, 50))
+        await inventory.stock(**dict.fromkeys(SKUS, 20))
         yield inventory
 
 
@@ -54,6 +54,20 @@ async def test_every_piece_is_accounted_for(inventory: Inventory, seed: int) -> 
     taken, held = await retold(inventory)
     assert {stock["sku"]: stock["committed"] for stock in accounts} == {sku: taken[sku] for sku in SKUS}
     assert {stock["sku"]: stock["held"] for stock in accounts} == {sku: held[sku] for sku in SKUS}
+    await check_depletions(inventory)
+
+
+async def test_two_sweepers_give_back_once(new_database: NewDatabase) -> None:
+    """Every process of the service sweeps; what one works on the others pass over."""
+    url = new_database("inventory")
+    async with running_inventory(url) as one, running_inventory(url) as other:
+        await one.stock(TEAPOT=500)
+        order_ids = [new_id() for _ in range(150)]
+        await asyncio.gather(*(one.reserve(order_id, TEAPOT=2) for order_id in order_ids))
+        await asyncio.gather(*(each.expire(order_id) for order_id in order_ids for each in (one, other)))
+        assert await one.available("TEAPOT") == [(500, 0, 500)]
+        released = [fact.order_id for fact in await one.facts() if isinstance(fact, StockReleased)]
+        assert sorted(released) == sorted(order_ids)
 
 
 async def storm(inventory: Inventory, chance: random.Random) -> None:
@@ -106,3 +120,13 @@ async def retold(inventory: Inventory) -> tuple[Counter[str], Counter[str]]:
             case StockReleased():
                 pass
     return taken, held
+
+
+async def check_depletions(inventory: Inventory) -> None:
+    """A consumer can tell which of two depletions of a product is the later one."""
+    versions: dict[str, list[int]] = {sku: [] for sku in SKUS}
+    for fact in await inventory.facts():
+        if isinstance(fact, StockDepleted):
+            versions[fact.sku].append(fact.aggregate_version)
+    for of_product in versions.values():
+        assert of_product == sorted(set(of_product))

@@ -10,6 +10,7 @@ from chassis.testing.refusals import refused
 from tests.conftest import NewDatabase
 from tests.integration.inventory import Inventory, line, new_id, running_inventory
 from tradewind.inventory.v1 import inventory_service_pb2 as pb
+from tradewind.inventory.v1.stock_events_pb2 import StockDepleted
 from tradewind.inventory.v1.stock_pb2 import Availability
 
 
@@ -134,11 +135,15 @@ class TestAdjustStock:
         assert await inventory.available("TEAPOT") == [(5, 0, 5)]
 
     async def test_tells_when_nothing_is_left(self, inventory: Inventory) -> None:
-        """A product is depleted when the last that was free goes out."""
+        """A product is depleted when the last that was free goes out, under a higher version each time."""
         await inventory.stock(TEAPOT=5)
         await inventory.reserve(new_id(), TEAPOT=3)
-        await inventory.count(line("TEAPOT", -2))
-        assert [type(fact).__name__ for fact in await inventory.facts()] == ["StockReserved", "StockDepleted"]
+        for delta in (-2, 1, -1):
+            await inventory.count(line("TEAPOT", delta))
+        _, first, second = await inventory.facts()
+        assert isinstance(first, StockDepleted)
+        assert isinstance(second, StockDepleted)
+        assert first.aggregate_version < second.aggregate_version
 
     async def test_is_for_staff(self, inventory: Inventory) -> None:
         """A shopper cannot fill the shelves."""
