@@ -62,6 +62,7 @@ class Sender:
                     await self._clock.sleep(wait_seconds)
                     wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
                 else:
+                    metrics.SERVER_AWAY.set(0)
                     wait_seconds = FIRST_WAIT_SECONDS
                     await self._rest(is_more)
         finally:
