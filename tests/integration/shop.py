@@ -57,7 +57,6 @@ class Shop:
     tokens: Tokens
     orders_url: str
     settings: dict[str, str]
-    stack: AsyncExitStack
     services: dict[str, RunningService] = field(default_factory=dict)
     alice: str = field(default_factory=new_id)
     bob: str = field(default_factory=new_id)
@@ -65,23 +64,27 @@ class Shop:
 
     async def for_a_test(self) -> "Shop":
         """The same shop with other customers and a lantern of its own."""
-        fresh = Shop(self.tokens, self.orders_url, self.settings, self.stack, self.services)
+        fresh = Shop(self.tokens, self.orders_url, self.settings, self.services)
         await fresh.sell(fresh.lantern)
         return fresh
 
-    async def with_orders_of_its_own(self, database_url: str, **settings: str) -> "Shop":
-        """The same shop, but for orders: a service on another database, with settings of its own."""
+    @asynccontextmanager
+    async def with_orders_of_its_own(self, database_url: str, **settings: str) -> AsyncIterator["Shop"]:
+        """The same shop, but for orders: for the block, a service on another database, with settings of its own."""
         its_own = replace(self, orders_url=database_url, services=dict(self.services))
-        its_own.services["orders"] = await its_own.open(**settings)
-        return its_own
+        async with its_own.another(**settings) as its_own.services["orders"]:
+            yield its_own
 
-    async def open(self, **settings: str) -> RunningService:
-        """Another process of orders, as it were: on the same database, with settings of its own."""
-        with pytest.MonkeyPatch.context() as environment:
-            for name, value in {**self.settings, **settings}.items():
-                environment.setenv(f"TRADEWIND_{name.upper()}", value)
-            it = running(orders_service, "services.orders", database_url=self.orders_url, tokens=self.tokens)
-            return await self.stack.enter_async_context(it)
+    @asynccontextmanager
+    async def another(self, **settings: str) -> AsyncIterator[RunningService]:
+        """Another process of orders, as it were: for the block, on the same database, with settings of its own."""
+        it = running(orders_service, "services.orders", database_url=self.orders_url, tokens=self.tokens)
+        async with AsyncExitStack() as stack:
+            with pytest.MonkeyPatch.context() as environment:
+                for name, value in {**self.settings, **settings}.items():
+                    environment.setenv(f"TRADEWIND_{name.upper()}", value)
+                service = await stack.enter_async_context(it)
+            yield service
 
     def customer(self, user_id: str = "", it: RunningService | None = None) -> OrderServiceStub:
         """Orders, as a customer reaches them."""
@@ -208,15 +211,15 @@ async def open_shop(new_database: NewDatabase, directory: Path) -> AsyncIterator
     tokens = Tokens()
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(running_provider(directory))
-        shop = Shop(tokens, new_database("orders"), {"peer_provider": provider.target}, stack)
+        shop = Shop(tokens, new_database("orders"), {"peer_provider": provider.target})
         with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("TRADEWIND_PEER_PROVIDER", provider.target)
+            environment.setenv("TRADEWIND_ADDRESS_OF_PROVIDER", provider.target)
             for name, wiring in WIRINGS.items():
                 it = running(wiring, f"services.{name}", database_url=new_database(name), tokens=tokens)
                 shop.services[name] = await stack.enter_async_context(it)
                 shop.settings[f"peer_{name}"] = shop.services[name].target
-        shop.services["orders"] = await shop.open()
-        yield shop
+        async with shop.another() as shop.services["orders"]:
+            yield shop
 
 
 @contextmanager

@@ -78,14 +78,13 @@ async def test_a_provider_that_answers_badly_charges_once(shop: Shop, card_token
 
 @pytest.mark.parametrize("step", ["reserve_stock", "authorize_payment", "capture_payment"])
 async def test_a_step_whose_answers_are_all_lost_is_undone_with_the_rest(
-    shop: Shop, shared_database: NewDatabase, step: str
+    shop: Shop, new_database: NewDatabase, step: str
 ) -> None:
     """It took effect, for all anybody knows: in the end nothing of it remains."""
-    hasty = await shop.with_orders_of_its_own(
-        shared_database("orders"), saga_patience="2", saga_longest_pause_seconds="0.01"
-    )
-    with fault(f"checkout.{step}.after"):
-        order = await hasty.ended((await hasty.place()).order_id)
+    hasty = {"saga_patience": "2", "saga_longest_pause_seconds": "0.01"}
+    async with shop.with_orders_of_its_own(new_database("orders"), **hasty) as other:
+        with fault(f"checkout.{step}.after"):
+            order = await other.ended((await other.place()).order_id)
 
     assert order.state == StateMessage.ORDER_STATE_CANCELLED
     assert order.cancel_reason == "CHECKOUT_TIMED_OUT"

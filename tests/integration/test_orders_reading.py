@@ -83,10 +83,10 @@ async def test_watching_an_order_that_has_ended_ends(shop: Shop) -> None:
 
 async def test_a_watcher_sees_what_another_process_does(shop: Shop) -> None:
     """The process that is watched at need not be the one that drives the order."""
-    other = await shop.open()
-    order_id = (await shop.place(it=other)).order_id
+    async with shop.another() as other:
+        order_id = (await shop.place(it=other)).order_id
 
-    assert steps(await shop.watch(order_id))[-1] == "CONFIRMED"
+        assert steps(await shop.watch(order_id))[-1] == "CONFIRMED"
 
 
 async def test_a_watcher_who_leaves_is_forgotten(shop: Shop) -> None:

@@ -1,63 +1,22 @@
 """Money when processes are killed: payments between its provider's answer and its own commit, and the provider itself."""
 
-import asyncio
-import os
-import signal
-import sys
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
 import pytest
 
 from chassis.peers import ASSERTED_KEY
-from tests.conftest import ROOT, NewDatabase
+from tests.conftest import NewDatabase
 from tests.integration.payments import authorization, new_id, provider_socket, running_payments, running_provider
+from tests.integration.processes import KILLED, log_of, process, secrets
 from tradewind.payments.v1 import payment_service_pb2 as pb
 from tradewind.payments.v1.payment_pb2 import PAYMENT_STATE_AUTHORIZED, PAYMENT_STATE_CAPTURED
 from tradewind.payments.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tradewind.provider.v1 import provider_service_pb2 as provider_pb
 from tradewind.provider.v1.provider_service_pb2_grpc import ProviderServiceStub
 
-KILLED = -signal.SIGKILL
 AS_ORDERS = [(ASSERTED_KEY, "orders")]
 AS_PAYMENTS = [(ASSERTED_KEY, "payments")]
-
-
-@asynccontextmanager
-async def process(package: str, socket: Path, **settings: str) -> AsyncIterator[tuple[Process, grpc.aio.Channel]]:
-    """A service in a process of its own, for the block, and a channel to it."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'gen'}"}
-    own = {"GRPC_ADDRESS": f"unix:{socket}", "OPERATIONS_ADDRESS": "127.0.0.1:0", "LOG_LEVEL": "debug", **settings}
-    with log_of(socket).open("wb") as log:
-        started = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", package),
-            env={**environment, **{f"TRADEWIND_{name}": value for name, value in own.items()}},
-            stdout=log,
-            stderr=log,
-        )
-    async with grpc.aio.insecure_channel(f"unix:{socket}") as channel, asyncio.timeout(20):
-        await channel.channel_ready()
-        yield started, channel
-    if started.returncode is None:
-        started.kill()
-    await started.wait()
-
-
-def log_of(socket: Path) -> Path:
-    """Where the process that listens on a socket writes its log."""
-    return socket.with_suffix(".log")
-
-
-def secrets(directory: Path, database_url: str) -> str:
-    """What payments is told in files."""
-    directory.mkdir()
-    for name, content in {"database_url": database_url, "reply_key": "00" * 32, "page_key": "11" * 32}.items():
-        (directory / name).touch(mode=0o600)
-        (directory / name).write_text(content)
-    return str(directory)
 
 
 @pytest.mark.parametrize("instant", ["authorize", "capture"])
@@ -71,7 +30,7 @@ async def test_payments_killed_after_the_provider_answered_charges_once(
     database_url = new_database("payments")
     settings = {
         "SECRETS_DIR": secrets(tmp_path / "secrets", database_url),
-        "PEER_PROVIDER": f"unix:{provider_socket(tmp_path)}",
+        "ADDRESS_OF_PROVIDER": f"unix:{provider_socket(tmp_path)}",
         "FAILPOINTS": f"payments.{instant}.after_provider=kill",
     }
     order_id, socket = new_id(), tmp_path / "payments.sock"
