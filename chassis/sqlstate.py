@@ -79,4 +79,4 @@ def translated(error: psycopg.Error) -> Exception:  # noqa: PLR0911 — a table,
         case psycopg.OperationalError() | psycopg.errors.IdleInTransactionSessionTimeout():
             return DatabaseUnavailable("The database cannot be reached.")
         case _:
-            return StatementFault(str(error))
+            return StatementFault(error.diag.message_primary or str(error))

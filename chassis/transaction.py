@@ -104,7 +104,7 @@ class Transaction(Reader):
         return bool(self._facts)
 
     async def commit(self) -> None:
-        """Append the facts to the outbox, run the closing statements, COMMIT: one round trip."""
+        """The closing statements, the facts into the outbox, COMMIT: one round trip."""
         # PostgreSQL answers the COMMIT of a failed transaction by rolling it back, and does not call that an error.
         if self._cursor.connection.pgconn.transaction_status == TransactionStatus.INERROR:
             raise RuntimeError("a statement of this transaction failed, and its error was swallowed")
@@ -114,15 +114,15 @@ class Transaction(Reader):
         for callback in self._on_commit:
             callback()
 
-    async def _run(self, statement: LiteralString, params: Params) -> Cursor:
+    async def _run(self, statement: LiteralString, params: Params, *, prepare: bool | None = None) -> Cursor:
         try:
-            return await self._cursor.execute(statement, params or None)
+            return await self._cursor.execute(statement, params or None, prepare=prepare)
         except psycopg.Error as error:
             raise translated(error) from error
 
     async def _send(self, statements: str) -> Cursor:
-        """Several statements in one round trip. Only the simple protocol can, which takes no parameters."""
-        return await self._run(statements, ())
+        """Several statements in one round trip. Only the simple protocol can, which neither prepares nor takes parameters."""
+        return await self._run(statements, (), prepare=False)
 
     def _literally(self, statement: LiteralString, params: Params) -> str:
         """The statement with its parameters quoted into it by libpq."""
