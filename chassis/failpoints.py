@@ -1,15 +1,18 @@
 """Places where a test can make the process die, fail or wait. Off unless `TRADEWIND_FAILPOINTS` names them.
 
 `TRADEWIND_FAILPOINTS="relay.after_publish=kill,checkout.capture_payment.after=error"`. `kill` is SIGKILL to this very
-process, `error` raises `Unavailable`, `pause` stops the process (SIGSTOP) until somebody sends SIGCONT.
+process, `error` raises `Unavailable`, `pause` stops the process (SIGSTOP) until somebody sends SIGCONT. Each leaves a
+line in the log.
 """
 
 import os
 import signal
 
-from chassis import errors
+from chassis import errors, logs
 
 VARIABLE = "TRADEWIND_FAILPOINTS"
+
+log = logs.logger(__name__)
 
 
 def parse(text: str) -> dict[str, str]:
@@ -37,6 +40,7 @@ async def reach(name: str) -> None:
 
 
 def _act(action: str, name: str) -> None:
+    log.warning("fail_point", name=name, action=action)
     if action == "error":
         raise errors.Unavailable(f"fail-point {name}", reason="FAIL_POINT")
     os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 
+from chassis import failpoints
 from chassis.call import Call
 from chassis.database import Transaction
 from chassis.idempotency import Claim, Replay, RequestStore
@@ -22,6 +23,8 @@ class AnswerOnce:
             await proceed(call)
         except Replay as replay:
             call.reply = replay.reply
+        finally:
+            await failpoints.reach(f"{call.method.name}.reply")
 
 
 class _Once:

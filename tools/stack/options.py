@@ -13,6 +13,8 @@ class Options:
     ports: PortPlan = default_ports
     replicas: int = 1
     """How many processes of each service."""
+    replicas_of: Mapping[str, int] = field(default_factory=dict)
+    """Another number for one service, by its name."""
     services: Collection[str] = ()
     """Only these; empty means all."""
     environment: Mapping[str, str] = field(default_factory=dict)

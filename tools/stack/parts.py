@@ -33,7 +33,7 @@ class Parts:
 
 def assemble(directory: StateDir, options: Options) -> Parts:
     """Make the parts and tell each where the others are."""
-    topology = Topology(_manifests(options), options.replicas, options.ports)
+    topology = Topology(_manifests(options), options.replicas, options.ports, options.replicas_of)
     databases = _databases(directory, options)
     broker = _broker(directory, options, topology)
     mail = MailSink(directory.mail, options.ports(addresses.SMTP), directory.log("mail"))

@@ -1,7 +1,8 @@
 """Which processes of which services run, and where each of them listens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from chassis.manifest import Manifest
 from tools.stack.addresses import HOST, OPERATIONS_OFFSET, REPLICA_OFFSET, PortPlan
@@ -33,12 +34,20 @@ class Instance:
 
 
 class Topology:
-    """The processes of a stack: `replicas` of each service."""
+    """The processes of a stack: `replicas` of each service, or the number `replicas_of` has for it."""
 
-    def __init__(self, manifests: Sequence[Manifest], replicas: int, ports: PortPlan) -> None:
+    def __init__(
+        self,
+        manifests: Sequence[Manifest],
+        replicas: int,
+        ports: PortPlan,
+        replicas_of: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self.manifests = tuple(manifests)
         self._instances = {
-            manifest.name: tuple(_instance(manifest, replica, ports) for replica in range(replicas))
+            manifest.name: tuple(
+                _instance(manifest, replica, ports) for replica in range(replicas_of.get(manifest.name, replicas))
+            )
             for manifest in manifests
         }
 
