@@ -130,6 +130,10 @@ class Stack:
         """A secret of a service; `database_url` among them."""
         return (self.directory.secrets(service) / name).read_text()
 
+    def instances(self) -> list[str]:
+        """The names of all processes of services."""
+        return [instance.name for instance in self._parts.topology.instances]
+
     def processes(self) -> list[ProcessRecord]:
         """What runs now."""
         return [_record(child) for child in self._children.values()]

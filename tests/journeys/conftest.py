@@ -1,0 +1,34 @@
+"""One stack for all journeys, on ports of its own, and the people in it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.journeys.world import Person, World, running_world
+from tools.stack.addresses import FreePorts
+from tools.stack.options import Options
+
+
+@pytest.fixture(scope="session")
+async def world() -> AsyncIterator[World]:
+    """Everything runs; whatever a test stops it starts again."""
+    async with running_world(Options(ports=FreePorts(), durable=False)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def ada(world: World) -> Person:
+    """A customer."""
+    return await world.customer("Ada")
+
+
+@pytest.fixture(scope="session")
+async def eve(world: World) -> Person:
+    """Another customer, who minds the business of the first."""
+    return await world.customer("Eve")
+
+
+@pytest.fixture
+async def lantern(world: World) -> str:
+    """A product that nobody has bought yet."""
+    return await world.sell()

@@ -1,0 +1,66 @@
+"""Customers who buy without a pause, over HTTP and over gRPC, and remember every error they met."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import httpx
+
+from tests.journeys.world import Person, World, new_id
+from tools.demo.shop import Refused
+from tradewind.catalog.v1 import catalog_service_pb2 as catalog
+from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from tradewind.orders.v1 import order_service_pb2 as orders
+from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
+
+TIMEOUT_SECONDS = 30.0
+FINAL = {"CONFIRMED", "CANCELLED"}
+
+
+@dataclass
+class Crowd:
+    """What became of everybody's errands."""
+
+    world: World
+    sku: str
+    is_over: bool = False
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """The state in which each accepted order ended, as its watcher saw it."""
+    errors: list[str] = field(default_factory=list)
+
+    async def buys(self, errand: Callable[[Person, "Crowd"], Coroutine[Any, Any, None]], person: Person) -> None:
+        """Somebody's errands, one after the other, until it is over. No error ends them."""
+        while not self.is_over:
+            try:
+                await errand(person, self)
+            except (grpc.aio.AioRpcError, httpx.HTTPError, Refused, TimeoutError) as error:
+                self.errors.append(f"{errand.__name__}: {error!r}")
+
+
+async def over_http(person: Person, crowd: Crowd) -> None:
+    """Look at a product, order one, watch the order until it ends, look it up."""
+    await person.get(f"/v1/products/{crowd.sku}")
+    await person.get("/v1/profile")
+    await person.get("/v1/preferences")
+    order_id = (await person.place({crowd.sku: 1}))["order_id"]
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        seen = [happening async for happening in person.shop.watch_by_http(person.token, order_id)]
+    assert (await person.order(order_id))["state"] == f"ORDER_STATE_{seen[-1].state}"
+    crowd.outcomes[order_id] = seen[-1].state
+
+
+async def over_grpc(person: Person, crowd: Crowd) -> None:
+    """The same over native gRPC, with a declined card."""
+    await CatalogServiceStub(person.shop.channel).GetProduct(
+        catalog.GetProductRequest(sku=crowd.sku), timeout=TIMEOUT_SECONDS
+    )
+    request = orders.PlaceOrderRequest(
+        request_id=new_id(), items=[orders.ItemToOrder(sku=crowd.sku, quantity=1)], card_token="tok_decline"
+    )
+    stub = OrderServiceStub(person.shop.channel)
+    placed = await stub.PlaceOrder(request, metadata=person.metadata, timeout=TIMEOUT_SECONDS)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        seen = [happening async for happening in person.shop.watch_by_grpc(person.token, placed.order.order_id)]
+    crowd.outcomes[placed.order.order_id] = seen[-1].state
