@@ -211,13 +211,13 @@ async def open_shop(new_database: NewDatabase, directory: Path) -> AsyncIterator
     tokens = Tokens()
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(running_provider(directory))
-        shop = Shop(tokens, new_database("orders"), {"peer_provider": provider.target})
+        shop = Shop(tokens, new_database("orders"), {"address_of_provider": provider.target})
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("TRADEWIND_ADDRESS_OF_PROVIDER", provider.target)
             for name, wiring in WIRINGS.items():
                 it = running(wiring, f"services.{name}", database_url=new_database(name), tokens=tokens)
                 shop.services[name] = await stack.enter_async_context(it)
-                shop.settings[f"peer_{name}"] = shop.services[name].target
+                shop.settings[f"address_of_{name}"] = shop.services[name].target
         async with shop.another() as shop.services["orders"]:
             yield shop
 
