@@ -1,0 +1,11 @@
+"""The demo's story, told to a stack of our own."""
+
+from tests.journeys.world import World
+from tools.demo.stage import Stage
+from tools.demo.story import Story
+
+
+async def test_the_morning_comes_out_as_told(world: World) -> None:
+    """One order is confirmed, one declined and undone, one runs out of stock; the mails go out and the books balance."""
+    email, password = (world.stack.secret("identity", name) for name in ("staff_email", "staff_password"))
+    await Story(world.shop, Stage(), world.stack.directory.mail, email, password).tell()
