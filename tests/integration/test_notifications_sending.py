@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.notifications.domain import MOST_ATTEMPTS
+from services.notifications import store
+from services.notifications.domain import MOST_ATTEMPTS, Letter
 from services.notifications.settings import Settings
 from tests.conftest import NewDatabase
 from tests.integration.facts import eventually
@@ -170,23 +171,25 @@ async def still_running(task: asyncio.Task[None]) -> None:
     assert not done
 
 
-async def test_two_senders_share_the_work(new_database: NewDatabase) -> None:
-    """No mail is sent by both."""
-    url, users = new_database("notifications"), [User() for _ in range(150)]
-    async with notifications_on(url, NOWHERE) as notifications:
+async def test_senders_at_the_same_time_lease_different_mails(new_database: NewDatabase) -> None:
+    """None waits for another."""
+    users = [User() for _ in range(60)]
+    async with notifications_on(new_database("notifications"), NOWHERE) as notifications:
         await notifications.hear(*[user.registered for user in users])
-        clock = notifications.clock
-    async with (
-        recording() as (server, address),
-        notifications_on(url, address, clock=clock),
-        notifications_on(url, address, clock=clock),
-    ):
+        await notifications.waits_for_server()
+        now = notifications.clock.now()
+        until = now + timedelta(seconds=60)
 
-        async def all_taken() -> bool:
-            return len(server.taken) >= len(users)
+        all_have_leased = asyncio.Barrier(3)
 
-        await eventually(all_taken)
-    assert sorted(server.taken) == sorted(user.address for user in users)
+        async def lease() -> list[Letter]:
+            async with notifications.service.database.transaction() as tx:
+                letters = await store.lease(tx, now, until, at_most=20)
+                await all_have_leased.wait()
+                return letters
+
+        leased = [letter for letters in await asyncio.gather(lease(), lease(), lease()) for letter in letters]
+    assert sorted(letter.recipient.user_id for letter in leased) == sorted(user.user_id for user in users)
 
 
 async def test_a_server_that_takes_no_mail_from_us_fails_none(new_database: NewDatabase) -> None:
@@ -236,6 +239,7 @@ async def test_a_sender_that_overslept_its_lease_marks_nothing(new_database: New
             go_on[0].set()
             await sleeper.hear(other.registered)
             await sleeper.settled(other, DELIVERY_STATE_SENT)  # so the sleeper is done with the first one
+            await sleeper.settled(user, DELIVERY_STATE_QUEUED, attempts=0)
             go_on[1].set()
             await successor.settled(user, DELIVERY_STATE_SENT)
 
