@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from inspect import isawaitable
 
 import grpc
@@ -11,19 +10,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.trace import TracerProvider
 
-from chassis import credentials, logs, manifest, tokens
+from chassis import credentials, logs, manifest, settings, tokens
 from chassis.background import Background, Work
-from chassis.broker import Broker
 from chassis.clock import Clock, SystemClock
-from chassis.consumer import Consumer
 from chassis.database import Database
+from chassis.facts import Facts
 from chassis.handlers import Handlers
 from chassis.health import Check, Health
 from chassis.idempotency import RequestStore
 from chassis.interceptors import Interceptor
 from chassis.manifest import Manifest
 from chassis.operations import OperationsServer
-from chassis.relay import Relay
 from chassis.runtime import Runtime, Service, Wiring
 from chassis.settings import RuntimeSettings, SettingsError
 from chassis.tokens import KeyRing, TokenVerifier
@@ -34,7 +31,6 @@ Interceptors = Callable[
 ]
 
 SWEEP_SECONDS = 3600.0
-LONGEST_RELAY_LAG_SECONDS = 30.0
 LAST_GRACE_SECONDS = 0.5
 
 log = logs.logger(__name__)
@@ -62,24 +58,18 @@ class Host:
         self.database = _database(declared, own)
         self._traces = traces(declared.name, own, spans)
         self.runtime = Runtime(declared, own, clock or SystemClock(), self._traces, self.database)
+        self._requests = _request_store(self.database, own)
         self.port = 0
 
     async def start(self, wiring: Wiring) -> None:
         """Brings everything up. What it depends on may be down: it then says NOT_SERVING until that has come back."""
-        if self.database:
-            await self.database.open()
-            self._closing.push_async_callback(self.database.close)
-        service = wiring(self.runtime)
-        service = await service if isawaitable(service) else service
-        for channel in self.runtime.channels.values():
-            self._closing.push_async_callback(channel.close)
-        facts = self._facts(service)
-        self._health = Health(service.servicers, self._vital(), facts.checks)
-        await self._start_server(service)
-        self._operations = OperationsServer(self._own.operations_address, service.http_routes)
-        self._operations.start()
-        self._background.start([self._health.watch, *self._sweeps(), *facts.works, *service.background])
-        log.info("started", port=self.port, operations_port=self._operations.port)
+        try:
+            await self._bring_up(wiring)
+        except BaseException:
+            # Half a process must not linger.
+            await self._background.stop()
+            await self._closing.aclose()
+            raise
 
     async def stop(self) -> None:
         """Drains: nothing new is sent to us, what runs finishes, then everything is closed."""
@@ -89,8 +79,24 @@ class Host:
         await self._background.stop()
         await self._finish_calls()
         await self._closing.aclose()
-        self._operations.stop()
         log.info("stopped")
+
+    async def _bring_up(self, wiring: Wiring) -> None:
+        if self.database:
+            await self.database.open()
+            self._closing.push_async_callback(self.database.close)
+        service = wiring(self.runtime)
+        service = await service if isawaitable(service) else service
+        for channel in self.runtime.channels.values():
+            self._closing.push_async_callback(channel.close)
+        facts = self._open_facts(service)
+        self._health = Health(service.servicers, self._vital(), facts.checks if facts else {})
+        self._start_operations(service)
+        await self._start_server(service)
+        sweeps = [*([self._requests.sweep] if self._requests else []), *(facts.sweeps if facts else [])]
+        works = [self._health.watch, *map(_hourly, sweeps), *(facts.works if facts else []), *service.background]
+        self._background.start(works)
+        log.info("started", port=self.port)
 
     async def _finish_calls(self) -> None:
         """Takes no new calls, and lets those under way end."""
@@ -101,10 +107,25 @@ class Host:
         await stopping
         await self._handlers.finished(self._own.grace_seconds)
 
+    def _open_facts(self, service: Service) -> Facts | None:
+        if self.database is None or not self._own.nats_url or not (self._manifest.publishes | self._manifest.consumes):
+            return None
+        facts = Facts(self._manifest, self._own, self.database, service.subscriptions)
+        facts.open()
+        self._closing.push_async_callback(facts.close)
+        return facts
+
+    def _start_operations(self, service: Service) -> None:
+        try:
+            operations = OperationsServer(self._own.operations_address, service.http_routes)
+        except OSError:
+            raise _not_bound("OPERATIONS", self._own.operations_address) from None
+        operations.start()
+        self._closing.callback(operations.stop)
+
     async def _start_server(self, service: Service) -> None:
-        requests = self._request_store()
         verifier = TokenVerifier(KeyRing(self._keys), self._own.token_issuer, self._own.token_audience)
-        chain = self._interceptors(self._own, self._traces, verifier, manifest.callers(), requests)
+        chain = self._interceptors(self._own, self._traces, verifier, manifest.callers(), self._requests)
         self._handlers = Handlers(chain)
         self._server = grpc.aio.server(options=_options(self._own))
         self._server.add_generic_rpc_handlers(self._handlers.of(service.servicers))
@@ -112,41 +133,8 @@ class Host:
         self.port = _bind(self._server, self._own)
         await self._server.start()
 
-    def _facts(self, service: Service) -> "_Facts":
-        """The broker, and what publishes to it and hears from it."""
-        if self.database is None or not self._own.nats_url or not (self._manifest.publishes | self._manifest.consumes):
-            return _Facts({}, [])
-        broker = Broker(self._own.nats_url, self._manifest.name, self._own.nats_password)
-        broker.open()
-        self._closing.push_async_callback(broker.close)
-        relay = Relay(self.database, broker)
-        consumer = Consumer(self._manifest, self.database, broker, service.subscriptions)
-
-        async def relay_keeps_up() -> bool:
-            return relay.lag_seconds < LONGEST_RELAY_LAG_SECONDS
-
-        checks: dict[str, Check] = {"broker": broker.is_connected, "relay": relay_keeps_up}
-        return _Facts(checks, [relay.run, consumer.run, _hourly(relay.sweep), _hourly(consumer.sweep)])
-
     def _vital(self) -> dict[str, Check]:
         return {"database": self.database.is_reachable} if self.database else {}
-
-    def _request_store(self) -> RequestStore | None:
-        if self.database is None:
-            return None
-        if not self._own.reply_key:
-            raise SettingsError("secret reply_key is missing: put it into $TRADEWIND_SECRETS_DIR/reply_key (mode 0600)")
-        return RequestStore(self.database, self._own.reply_key.encode())
-
-    def _sweeps(self) -> list[Work]:
-        requests = self._request_store()
-        return [_hourly(requests.sweep)] if requests else []
-
-
-@dataclass(frozen=True)
-class _Facts:
-    checks: Mapping[str, Check]
-    works: list[Work]
 
 
 def _hourly(sweep: Callable[[], Awaitable[None]]) -> Work:
@@ -161,11 +149,14 @@ def _hourly(sweep: Callable[[], Awaitable[None]]) -> Work:
 def _database(declared: Manifest, own: RuntimeSettings) -> Database | None:
     if not declared.database:
         return None
-    if not own.database_url:
-        raise SettingsError(
-            "secret database_url is missing: put it into $TRADEWIND_SECRETS_DIR/database_url (mode 0600)"
-        )
-    return Database(own.database_url, name=declared.name, max_connections=own.database_pool_size)
+    url = settings.required("database_url", own.database_url)
+    return Database(url, name=declared.name, max_connections=own.database_pool_size)
+
+
+def _request_store(database: Database | None, own: RuntimeSettings) -> RequestStore | None:
+    if database is None:
+        return None
+    return RequestStore(database, settings.required("reply_key", own.reply_key).encode())
 
 
 def _options(own: RuntimeSettings) -> list[tuple[str, int]]:
@@ -191,7 +182,11 @@ def _bind(server: grpc.aio.Server, own: RuntimeSettings) -> int:
             return server.add_secure_port(own.grpc_address, encrypted)
         return server.add_insecure_port(own.grpc_address)
     except RuntimeError:
-        raise SettingsError(f"TRADEWIND_GRPC_ADDRESS: {own.grpc_address} cannot be bound; is it in use?") from None
+        raise _not_bound("GRPC", own.grpc_address) from None
+
+
+def _not_bound(which: str, address: str) -> SettingsError:
+    return SettingsError(f"TRADEWIND_{which}_ADDRESS: {address} cannot be bound; is it in use?")
 
 
 def _add_standard_services(server: grpc.aio.Server, health: Health, service: Service, own: RuntimeSettings) -> None:

@@ -57,9 +57,7 @@ class Runtime:
     @property
     def pages(self) -> Pages:
         """Page tokens signed with this service's secret."""
-        if not self.own.page_key:
-            raise SettingsError("secret page_key is missing: put it into $TRADEWIND_SECRETS_DIR/page_key (mode 0600)")
-        return Pages(self.own.page_key)
+        return Pages(settings.required("page_key", self.own.page_key))
 
     def settings(self, cls: type[T]) -> T:
         """The service's own settings."""
@@ -68,7 +66,7 @@ class Runtime:
     def connect(self, peer: str) -> grpc.aio.Channel:
         """A channel to a peer, for generated stubs: `CatalogServiceStub(runtime.connect("catalog"))`.
 
-        The peer is found at TRADEWIND_PEER_<NAME> (addresses separated by commas), or by its name in the cluster's DNS.
+        The peer is found at TRADEWIND_ADDRESS_OF_<NAME> (addresses separated by commas), or by its name in the cluster's DNS.
         """
         if peer not in self.channels:
             self.channels[peer] = channel.connect(

@@ -6,7 +6,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 PREFIX = "TRADEWIND_"
 
@@ -67,7 +67,11 @@ def _read_secret(path: Path) -> str | None:
 
 def _convert(name: str, text: str, hint: Any) -> Any:
     kind = _bare(hint)
+    if get_origin(kind) is Literal and text not in get_args(kind):
+        raise SettingsError(f"{PREFIX}{name.upper()}: {text!r} is none of {', '.join(get_args(kind))}")
     try:
+        if get_origin(kind) is Literal:
+            return text
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
         if get_origin(kind) is tuple:
@@ -86,6 +90,13 @@ def _bare(hint: Any) -> Any:
     return hint
 
 
+def required(name: str, secret: Secret | None) -> Secret:
+    """The secret, for whom it is not optional. Raises SettingsError."""
+    if not secret:
+        raise SettingsError(_missing(name, Secret))
+    return secret
+
+
 def _missing(name: str, hint: Any) -> str:
     if _bare(hint) is Secret:
         return f"secret {name} is missing: put it into $TRADEWIND_SECRETS_DIR/{name} (mode 0600)"
@@ -96,8 +107,8 @@ def _missing(name: str, hint: Any) -> str:
 class RuntimeSettings:
     """What every service process is told."""
 
-    environment: str = "development"
-    """`development` or `production`: reflection and asserted peers are for development alone."""
+    environment: Literal["development", "production"] = "development"
+    """Reflection and asserted peers are for development alone."""
     grpc_address: str = "127.0.0.1:7000"
     operations_address: str = "127.0.0.1:9000"
     database_url: Secret | None = None
@@ -112,13 +123,13 @@ class RuntimeSettings:
     jwks_url: str = ""
     token_issuer: str = "https://identity.tradewind.dev"  # noqa: S105 — a name, no secret
     token_audience: str = "tradewind"  # noqa: S105 — a name, no secret
-    peer_identity: str = "asserted"
-    """`mtls`, `xfcc` or `asserted`; see chassis.peers."""
+    peer_identity: Literal["mtls", "xfcc", "asserted"] = "asserted"
+    """Where the calling service is known from: chassis.peers."""
     tls_dir: str = ""
     """Holds tls.crt, tls.key and ca.crt when peer_identity is mtls."""
     spiffe_prefix: str = "spiffe://cluster.local/ns/tradewind/sa/"
-    retries: str = "chassis"
-    """`chassis`, or `mesh` when the mesh retries: two layers that both do multiply."""
+    retries: Literal["chassis", "mesh"] = "chassis"
+    """Who retries: two layers that both do multiply."""
     max_message_bytes: int = 4 * 1024 * 1024
     max_metadata_bytes: int = 16 * 1024
     max_concurrent_calls: int = 256
@@ -134,17 +145,13 @@ class RuntimeSettings:
     """Of the code: in every log line."""
 
     def __post_init__(self) -> None:
-        if self.environment not in ("development", "production"):
-            raise SettingsError(f"TRADEWIND_ENVIRONMENT: {self.environment!r} is neither development nor production")
-        if self.peer_identity not in ("mtls", "xfcc", "asserted"):
-            raise SettingsError(f"TRADEWIND_PEER_IDENTITY: {self.peer_identity!r} is none of mtls, xfcc, asserted")
         if not 0 <= self.trace_sample_ratio <= 1:
             raise SettingsError(f"TRADEWIND_TRACE_SAMPLE_RATIO: {self.trace_sample_ratio} is not between 0 and 1")
 
 
 def peer_target(peer: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The gRPC target of a peer: TRADEWIND_PEER_<NAME>, else its name in the cluster's DNS."""
-    addresses = environment.get(f"{PREFIX}PEER_{peer.upper()}", "")
+    """The gRPC target of a peer: TRADEWIND_ADDRESS_OF_<NAME>, else its name in the cluster's DNS."""
+    addresses = environment.get(f"{PREFIX}ADDRESS_OF_{peer.upper()}", "")
     if not addresses:
         return f"dns:///{peer}:7000"
     return addresses if addresses.startswith(("unix:", "dns:")) else f"ipv4:{addresses}"

@@ -119,7 +119,7 @@ async def running_payments(database_url: str, directory: Path) -> AsyncIterator[
     clock, tokens = ManualClock(), Tokens()
     address = f"unix:{provider_socket(directory)}"
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TRADEWIND_PEER_PROVIDER", address)
+        environment.setenv("TRADEWIND_ADDRESS_OF_PROVIDER", address)
         async with (
             running(service, "services.payments", database_url=database_url, clock=clock, tokens=tokens) as it,
             grpc.aio.insecure_channel(address) as to_provider,

@@ -108,6 +108,6 @@ def _peers(manifest: Manifest, topology: Topology) -> dict[str, str]:
     """Where the services are that this one calls, and no others."""
     called = {method.split(".")[1] for method in manifest.calls}
     return {
-        f"TRADEWIND_PEER_{name.upper()}": ",".join(peer.address for peer in topology.of(name))
+        f"TRADEWIND_ADDRESS_OF_{name.upper()}": ",".join(peer.address for peer in topology.of(name))
         for name in sorted(called & topology.services)
     }

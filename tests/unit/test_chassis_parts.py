@@ -1,0 +1,124 @@
+"""The small parts of the chassis: ids, deadlines, page tokens, fail-points, manifests."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis import deadline, errors, failpoints, ids, manifest, status
+from chassis.errors import Problem
+from chassis.manifest import ManifestError
+from chassis.paging import Pages
+from chassis.wire import timestamp
+from tradewind.catalog.v1.catalog_service_pb2 import ListProductsRequest
+
+
+def test_new_ids_are_uuids_of_version_7_in_the_order_of_time() -> None:
+    """RFC 9562: an index on them grows at its end."""
+    made = [ids.uuid7() for _ in range(100)]
+    assert {uuid.UUID(each).version for each in made} == {7}
+    assert {uuid.UUID(each).variant for each in made} == {uuid.RFC_4122}
+    assert [each[:8] for each in made] == sorted(each[:8] for each in made)
+    assert len(set(made)) == 100
+
+
+def test_derived_ids_come_out_the_same_and_depend_on_every_part() -> None:
+    """A step that is tried again sends the id it sent before."""
+    assert ids.derived("saga", "step") == ids.derived("saga", "step")
+    assert len({ids.derived("a", "bc"), ids.derived("ab", "c"), ids.derived("abc"), ids.derived("a", "b", "c")}) == 4
+
+
+async def test_an_inner_deadline_cannot_be_longer_than_the_outer() -> None:
+    """Time only gets less."""
+    async with deadline.bound(0.05):
+        async with deadline.bound(10):
+            assert (deadline.remaining() or 99) <= 0.05
+            assert deadline.shrunk(3) <= 0.05
+        assert deadline.remaining() is not None
+    assert deadline.remaining() is None
+    assert deadline.shrunk(3) == 3
+
+
+async def test_work_past_its_deadline_ends_as_a_problem() -> None:
+    """And the block's own timeouts stay its own."""
+    with pytest.raises(errors.DeadlineExceeded):
+        async with deadline.bound(0.01):
+            await asyncio.Event().wait()
+
+
+PAGES = Pages("secret")
+QUERY = ListProductsRequest(category="lamps", page_size=10)
+
+
+@given(st.dictionaries(st.text(max_size=20), st.text(max_size=50) | st.integers(-(2**53), 2**53), max_size=5))
+def test_a_page_token_gives_back_what_it_was_made_of(cursor: dict[str, str | int]) -> None:
+    """Whatever the cursor holds; and the size of the next page is the caller's choice."""
+    token = PAGES.token(QUERY, cursor)
+    assert PAGES.cursor(ListProductsRequest(category="lamps", page_size=99, page_token=token), token) == cursor
+
+
+@given(st.text(min_size=1, max_size=200))
+def test_a_page_token_cannot_be_made_up(token: str) -> None:
+    """Anything else is INVALID_ARGUMENT, whatever it is."""
+    with pytest.raises(errors.InvalidArgument) as raised:
+        PAGES.cursor(QUERY, token)
+    assert raised.value.reason == "PAGE_TOKEN_INVALID"
+
+
+def test_a_page_token_continues_its_own_query_alone() -> None:
+    """Not one with other filters, and not that of a service with another secret."""
+    token = PAGES.token(QUERY, {"sku": "A"})
+    for pages, query in ((PAGES, ListProductsRequest(category="tables")), (Pages("other"), QUERY)):
+        with pytest.raises(errors.InvalidArgument):
+            pages.cursor(query, token)
+
+
+@given(st.sampled_from(sorted(errors.BY_KIND.values(), key=lambda t: t.__name__)), st.text(), st.text(min_size=1))
+def test_a_problem_survives_the_wire(problem_type: type[Problem], message: str, value: str) -> None:
+    """Its type, reason, message and metadata."""
+    sent = problem_type(message, reason="WHY", detail=value)
+    received = status.from_status(status.to_status(sent))
+    assert (type(received), received.reason, received.message, received.metadata) == (
+        problem_type,
+        "WHY",
+        message,
+        {"detail": value},
+    )
+
+
+async def test_a_fail_point_does_what_it_is_armed_for_and_nothing_otherwise() -> None:
+    """An action that does not exist is refused: a fail-point that does nothing proves nothing."""
+    await failpoints.reach("somewhere")
+    failpoints.arm("somewhere=error")
+    try:
+        with pytest.raises(errors.Unavailable, match="somewhere"):
+            await failpoints.reach("somewhere")
+        await failpoints.reach("elsewhere")
+    finally:
+        failpoints.arm("")
+    with pytest.raises(ValueError, match="explode"):
+        failpoints.parse("somewhere=explode")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("name: x\nowner: y\nsummary: z\nport: 1\ncals: []", "unknown: cals"),
+        ("name: x\nowner: y\nport: 1", "missing: summary"),
+        ("", "missing: name"),
+    ],
+    ids=["typo", "left out", "empty"],
+)
+def test_a_manifest_says_what_it_must_and_nothing_else(text: str, complaint: str) -> None:
+    """A typo in a key must not silently drop what it was to declare."""
+    with pytest.raises(ManifestError, match=complaint):
+        manifest.parse(text, "services.x")
+
+
+def test_a_point_in_time_keeps_its_microseconds_on_the_wire() -> None:
+    """PostgreSQL has no finer ones."""
+    at = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    assert timestamp(at).ToDatetime(UTC) == at

@@ -1,0 +1,87 @@
+"""Settings: what a process is told, and the one line it stops with when it was told something wrong."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from chassis.settings import RuntimeSettings, Secret, SettingsError, load, peer_target
+
+
+@dataclass(frozen=True)
+class Example:
+    """Settings of a service."""
+
+    drain_seconds: float
+    is_loud: bool = False
+    hosts: tuple[str, ...] = ()
+    api_key: Secret | None = None
+
+
+def _secret(directory: Path, name: str, mode: int = 0o600) -> dict[str, str]:
+    (directory / name).write_text("hunter2\n")
+    (directory / name).chmod(mode)
+    return {"TRADEWIND_SECRETS_DIR": str(directory)}
+
+
+def test_fields_come_from_variables_of_their_names() -> None:
+    """With their types; a default stands where nothing is said."""
+    environment = {"TRADEWIND_DRAIN_SECONDS": "2.5", "TRADEWIND_IS_LOUD": "true", "TRADEWIND_HOSTS": "a,b"}
+    assert load(Example, environment) == Example(2.5, is_loud=True, hosts=("a", "b"))
+
+
+def test_a_secret_comes_from_its_file_and_is_never_shown(tmp_path: Path) -> None:
+    """As Kubernetes mounts it. Not in a log, not in a traceback."""
+    found = load(Example, {"TRADEWIND_DRAIN_SECONDS": "1", **_secret(tmp_path, "api_key")})
+    assert found.api_key == "hunter2"
+    assert "hunter2" not in repr(found)
+
+
+def test_a_secret_is_not_taken_from_a_variable() -> None:
+    """Variables show in process lists and crash reports."""
+    assert load(Example, {"TRADEWIND_DRAIN_SECONDS": "1", "TRADEWIND_API_KEY": "hunter2"}).api_key is None
+
+
+def test_a_secret_others_can_read_is_refused(tmp_path: Path) -> None:
+    """The message says what to do."""
+    with pytest.raises(SettingsError, match="chmod 600"):
+        load(Example, {"TRADEWIND_DRAIN_SECONDS": "1", **_secret(tmp_path, "api_key", 0o644)})
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({}, "TRADEWIND_DRAIN_SECONDS is not set"),
+        ({"TRADEWIND_DRAIN_SECONDS": "soon"}, "TRADEWIND_DRAIN_SECONDS: 'soon' is not a valid float"),
+        ({"TRADEWIND_DRAIN_SECONDS": "1", "TRADEWIND_IS_LOUD": "perhaps"}, "TRADEWIND_IS_LOUD: 'perhaps'"),
+    ],
+    ids=["missing", "no number", "no claim"],
+)
+def test_a_bad_setting_is_one_clear_line(variables: dict[str, str], complaint: str) -> None:
+    """It names the variable, and shows what was wrong with it."""
+    with pytest.raises(SettingsError) as raised:
+        load(Example, variables)
+    assert str(raised.value).startswith(complaint)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["environment", "peer_identity", "retries"])
+def test_a_choice_that_does_not_exist_is_refused(name: str) -> None:
+    """A typo must not switch something off in silence."""
+    with pytest.raises(SettingsError, match=f"TRADEWIND_{name.upper()}"):
+        load(RuntimeSettings, {f"TRADEWIND_{name.upper()}": "prodution"})
+
+
+def test_a_ratio_is_between_nothing_and_all() -> None:
+    """One per cent is 0.01, not 1."""
+    with pytest.raises(SettingsError, match="TRADEWIND_TRACE_SAMPLE_RATIO"):
+        load(RuntimeSettings, {"TRADEWIND_TRACE_SAMPLE_RATIO": "1.5"})
+
+
+def test_a_peer_is_found_by_its_variable_or_its_name() -> None:
+    """Several addresses are balanced over; without any, the cluster's DNS knows."""
+    assert peer_target("catalog", {"TRADEWIND_ADDRESS_OF_CATALOG": "127.0.0.1:1,127.0.0.1:2"}) == (
+        "ipv4:127.0.0.1:1,127.0.0.1:2"
+    )
+    assert peer_target("catalog", {"TRADEWIND_ADDRESS_OF_CATALOG": "unix:/run/c"}) == "unix:/run/c"
+    assert peer_target("catalog", {}) == "dns:///catalog:7000"
