@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from chassis.settings import SettingsError
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -10,6 +12,11 @@ class Settings:
 
     reservation_seconds: float = 900
     sweep_seconds: float = 1
+
+    def __post_init__(self) -> None:
+        for name in ("reservation_seconds", "sweep_seconds"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"TRADEWIND_{name.upper()}: {getattr(self, name)} is not above zero")
 
     @property
     def reservation_lifetime(self) -> timedelta:

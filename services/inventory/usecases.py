@@ -43,7 +43,10 @@ class UseCases:
         return self._done(tx, order_id, move)
 
     async def release(self, tx: Transaction, order_id: str) -> Reservation:
-        """Give held stock back; from then on the order can hold none, even if it never did. Raises ReservationCommitted."""
+        """Give held stock back; from then on the order can hold none, even if it never did.
+
+        Raises ReservationCommitted.
+        """
         move = await store.close_unopened(tx, order_id)
         if move is None:
             move = await store.move(tx, order_id, State.RELEASED)
@@ -79,7 +82,7 @@ class UseCases:
         return [found.get(sku) or Stock(sku=sku) for sku in skus]
 
     async def adjust(self, adjustments: Sequence[Adjustment]) -> list[Receipt]:
-        """Store lines of a count together and answer each of them; refused lines keep nothing from the others."""
+        """Store lines of a count together and answer each of them; a refused line keeps nothing from the others."""
 
         async def take(tx: Transaction) -> list[Receipt]:
             stock = await store.lock_stock(tx, {each.sku for each in adjustments})
