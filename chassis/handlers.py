@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -92,7 +93,11 @@ def _innermost(method: Method, implementation: Callable[..., Any]) -> Proceed:
         call.reply = response.SerializeToString()
 
     async def answer_many(call: Call) -> None:
-        async for response in implementation(call.requests if method.client_streaming else call.request, call):
-            await call.context.write(response.SerializeToString())
+        # A call may be given up while it is answered: the servicer cleans up then, not when its garbage is collected.
+        async with aclosing(
+            implementation(call.requests if method.client_streaming else call.request, call)
+        ) as answers:
+            async for response in answers:
+                await call.context.write(response.SerializeToString())
 
     return answer_many if method.server_streaming else answer_once
