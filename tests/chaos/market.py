@@ -1,0 +1,78 @@
+"""Customers who order while things break, and remember which orders were accepted."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos import invariants
+from tests.chaos.doors import Doors
+from tests.chaos.records import Records
+from tests.chaos.waiting import insisted
+from tests.journeys.world import Person, new_id
+from tools.stack.stack import Stack
+from tradewind.orders.v1 import order_service_pb2 as pb
+from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
+
+PLENTY = 10_000
+
+
+@dataclass
+class Market:
+    """Two products that nobody has bought yet, one of them with a single piece; and who buys them."""
+
+    stack: Stack
+    doors: Doors
+    customer: Person
+    lantern: str
+    rarity: str
+    accepted: list[str] = field(default_factory=list)
+    """Every order somebody was told of."""
+
+    async def place(self, *, sku: str = "", card: str = "tok_approve", at: str = "orders", request_id: str = "") -> str:
+        """The id of an order placed at one process of orders, however often that has to be asked."""
+        request = pb.PlaceOrderRequest(
+            request_id=request_id or new_id(),
+            items=[pb.ItemToOrder(sku=sku or self.lantern, quantity=2 if sku != self.rarity else 1)],
+            card_token=card,
+        )
+        orders = OrderServiceStub(self.doors[at])
+        answer = await insisted(lambda: orders.PlaceOrder(request, metadata=self.customer.metadata, timeout=5))
+        order_id: str = answer.order.order_id
+        self.accepted.append(order_id)
+        return order_id
+
+    async def crowd(self, *counters: str) -> "Crowd":
+        """Orders of every kind at each of these processes, all at once."""
+        good = [self.place(at=counter) for counter in counters for _ in range(2)]
+        bad = [self.place(card="tok_decline", at=counter) for counter in counters]
+        rivals = [self.place(sku=self.rarity, at=counter) for counter in counters]
+        placed = await asyncio.gather(*good, *bad, *rivals)
+        return Crowd(placed[: len(good)], placed[len(good) : -len(rivals)], placed[-len(rivals) :])
+
+    async def cancel(self, order_id: str, *, at: str = "orders") -> None:
+        """Have an order undone."""
+        request = pb.CancelOrderRequest(request_id=new_id(), order_id=order_id)
+        orders = OrderServiceStub(self.doors[at])
+        await insisted(lambda: orders.CancelOrder(request, metadata=self.customer.metadata, timeout=5))
+
+    async def come_to_rest(self) -> dict[str, str]:
+        """The state of every order, once all have ended and every promise was found kept."""
+        return await invariants.hold(Records(self.stack, self.doors), self.accepted, (self.lantern, self.rarity))
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Orders that were accepted, by what is to become of them."""
+
+    good: Sequence[str]
+    """Nothing stands in their way."""
+    declined: Sequence[str]
+    """Their card is not good for it."""
+    rivals: Sequence[str]
+    """They all want the last piece."""
+
+    def came_out_well(self, states: dict[str, str]) -> bool:
+        """Whether the deaths on their way have changed no outcome."""
+        confirmed = sorted(order_id for order_id, state in states.items() if state == "CONFIRMED")
+        winners = [order_id for order_id in self.rivals if order_id in confirmed]
+        return len(winners) == 1 and confirmed == sorted([*self.good, *winners])
