@@ -11,7 +11,8 @@ Work = Callable[[], Awaitable[None]]
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0
-_CANCEL_AGAIN_SECONDS = 0.1
+# Longer than any of them takes to finish what it has begun: a second cancellation would cut that short.
+_CANCEL_AGAIN_SECONDS = 8.0
 
 
 class Background:
@@ -30,7 +31,7 @@ class Background:
         while running:
             for task in running:
                 task.cancel()
-            # Once is not enough: before Python 3.12, `wait_for` loses a cancellation that meets its result.
+            # Once may not be enough: before Python 3.12, `wait_for` loses a cancellation that meets its result.
             _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
         self._tasks.clear()
 
