@@ -8,6 +8,7 @@ move is one transaction, which carries what the move means to the service too.
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from contextvars import Context
@@ -156,21 +157,23 @@ class Driver(Generic[T]):
 
     async def _call(self, held: _Held[T], command: Run, place: str) -> Event:
         """Carry out the command, and say how that went."""
+        began = time.perf_counter()
+        event = await self._outcome(held, command, place)
+        metrics.STEP_SECONDS.labels(
+            self.plan.kind, command.step.name, command.direction.value, type(event).__name__.lower()
+        ).observe(time.perf_counter() - began)
+        return event
+
+    async def _outcome(self, held: _Held[T], command: Run, place: str) -> Event:
         act = self._definition.action(held.state.position, command)
-        seconds = metrics.STEP_SECONDS
-        labels = (self.plan.kind, command.step.name, command.direction.value)
-        began = asyncio.get_running_loop().time()
-        event: Event
         try:
             await failpoints.reach(f"{place}.before")
             await act(held.data, _request_id(held.state, command))
             await failpoints.reach(f"{place}.after")
-            event = Succeeded(self._clock.now())
         except errors.Problem as problem:
             kind = Failed if problem.is_transient else Refused
-            event = kind(self._clock.now(), problem.reason, problem.message)
-        seconds.labels(*labels, type(event).__name__.lower()).observe(asyncio.get_running_loop().time() - began)
-        return event
+            return kind(self._clock.now(), problem.reason, problem.message)
+        return Succeeded(self._clock.now())
 
     async def _move(self, held: _Held[T], event: Event) -> None:
         transition = advance(self.plan, held.state, event)
@@ -213,14 +216,9 @@ class Driver(Generic[T]):
             held.lease = lease
 
     async def _measure(self) -> None:
-        kind = self.plan.kind
         async with self._database.read() as reader:
-            unfinished = {entry.status: entry for entry in await store.count_unfinished(reader, self.plan)}
-        for status in store.UNFINISHED:
-            metrics.UNFINISHED.labels(kind, status.value).set(unfinished[status].sagas if status in unfinished else 0)
-        now = self._clock.now()
-        ages = [(now - entry.oldest).total_seconds() for entry in unfinished.values()]
-        metrics.OLDEST_UNFINISHED.labels(kind).set(max(ages, default=0))
+            unfinished = await store.count_unfinished(reader, self.plan)
+        metrics.show_unfinished(self.plan.kind, unfinished, self._clock.now())
 
     async def _drain(self) -> None:
         """Let the steps under way end, if they end soon, and give every saga back at once."""

@@ -9,6 +9,7 @@ an operator.
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import reduce
 from typing import TypeAlias, assert_never
 
 from chassis.saga.errors import AlreadyCompensating, AlreadyFinished, CancelTooLate, ForceNotPossible
@@ -229,9 +230,9 @@ def _force_compensate(plan: Plan, state: State, wish: Wish) -> Transition:
 def _go_on(plan: Plan, state: State, news: Happening) -> Transition:
     """The step at hand is done: on to the next, or to the end."""
     if state.position + 1 < len(plan.steps):
-        return _moved(plan, _at(state, Status.RUNNING, Direction.DO, state.position + 1), news)
-    completed = _at(state, Status.COMPLETED, Direction.DO, state.position)
-    return _moved(plan, completed, news, Happening(news.at, What.COMPLETED))
+        return _come_to(plan, state, Status.RUNNING, Direction.DO, state.position + 1, news)
+    completed = Happening(news.at, What.COMPLETED)
+    return _come_to(plan, state, Status.COMPLETED, Direction.DO, state.position, news, completed)
 
 
 def _turn_back(plan: Plan, state: State, position: int, why: Happening) -> Transition:
@@ -244,9 +245,9 @@ def _go_back(plan: Plan, state: State, position: int, news: Happening) -> Transi
     """The step after that position is undone: back to the nearest that can be, or to the end."""
     undo = plan.last_undo(position)
     if undo is not None:
-        return _moved(plan, _at(state, Status.COMPENSATING, Direction.UNDO, undo), news)
-    compensated = _at(state, Status.COMPENSATED, Direction.UNDO, state.position)
-    return _moved(plan, compensated, news, Happening(news.at, What.COMPENSATED))
+        return _come_to(plan, state, Status.COMPENSATING, Direction.UNDO, undo, news)
+    compensated = Happening(news.at, What.COMPENSATED)
+    return _come_to(plan, state, Status.COMPENSATED, Direction.UNDO, state.position, news, compensated)
 
 
 def _stop(plan: Plan, state: State, why: Happening) -> Transition:
@@ -256,22 +257,23 @@ def _stop(plan: Plan, state: State, why: Happening) -> Transition:
     return _moved(plan, stopped, why)
 
 
-def _at(state: State, status: Status, direction: Direction, position: int) -> State:
-    """The saga come fresh to a step."""
-    return replace(
-        state, status=status, direction=direction, position=position, failures=0, in_doubt=False, wake_at=None
-    )
-
-
 def _can_turn_back(plan: Plan, state: State) -> bool:
     return state.direction is Direction.DO and state.position <= plan.pivot
 
 
+def _come_to(
+    plan: Plan, state: State, status: Status, direction: Direction, position: int, *news: Happening
+) -> Transition:
+    """The saga comes fresh to a step."""
+    history = reduce(remember, news, state.history)
+    fresh = State(state.seed, status, direction, position, round=state.round, failure=state.failure, history=history)
+    return Transition(fresh, _command(plan, fresh), news)
+
+
 def _moved(plan: Plan, state: State, *news: Happening) -> Transition:
-    history = state.history
-    for happening in news:
-        history = remember(history, happening)
-    return Transition(replace(state, history=history), _command(plan, state), news)
+    """The saga stays at its step."""
+    remembering = replace(state, history=reduce(remember, news, state.history)) if news else state
+    return Transition(remembering, _command(plan, state), news)
 
 
 def _command(plan: Plan, state: State) -> Command:

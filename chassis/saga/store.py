@@ -15,7 +15,6 @@ from chassis.statements import Statements
 
 SQL = Statements("chassis.saga")
 FIRST_FENCE = 1
-UNFINISHED = (Status.RUNNING, Status.COMPENSATING, Status.NEEDS_OPERATOR)
 BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
 Json: TypeAlias = dict[str, Any]
