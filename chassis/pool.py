@@ -1,11 +1,14 @@
 """The connections to one database: bounded, lent for a moment, thrown away when found dead."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 import psycopg
+import psycopg_pool
 from prometheus_client import Gauge
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
@@ -18,6 +21,8 @@ Connection: TypeAlias = psycopg.AsyncConnection[Row]
 
 LONGEST_STATEMENT_SECONDS = 5.0
 CHECKOUT_SECONDS = 2.0
+NOTICE_SECONDS = 0.1
+"""How long a refused connection may take to be noticed."""
 
 _CONNECTIONS = Gauge("db_pool_connections", "Connections of the pool, by state.", ["state"])
 _WAITING = Gauge("db_pool_waiting", "Tasks that wait for a connection.")
@@ -27,6 +32,8 @@ class Pool:
     """Connections in autocommit mode, whose statements are prepared when they come a second time."""
 
     def __init__(self, url: str, *, name: str, max_connections: int, max_waiting: int) -> None:
+        self._cleaning: set[asyncio.Task[None]] = set()
+        self._failed_at = -math.inf
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             open=False,
@@ -34,8 +41,9 @@ class Pool:
             max_size=max_connections,
             max_waiting=max_waiting,
             timeout=CHECKOUT_SECONDS,
-            # Give an attempt up soon: the next task that needs a connection starts another one at once.
-            reconnect_timeout=1.0,
+            # Give an attempt up at once: the next task that needs a connection starts another one.
+            reconnect_timeout=0.0,
+            reconnect_failed=self._note_failure,
             kwargs={
                 "autocommit": True,
                 "prepare_threshold": 1,
@@ -74,7 +82,7 @@ class Pool:
         """A connection, to be given back. Raises NoConnection after `patience` seconds."""
         cancellations = _cancellations()
         try:
-            connection = await self._pool.getconn(patience)
+            connection = await self._free_connection(patience)
         except psycopg.Error as error:
             raise translated(error) from error
         # The pool waits by `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that meets the result.
@@ -83,16 +91,38 @@ class Pool:
             raise asyncio.CancelledError
         return connection
 
+    async def _free_connection(self, patience: float) -> Connection:
+        """The first that is free. Not waited for to the end while the server refuses to be connected to."""
+        began = time.monotonic()
+        try:
+            return await self._pool.getconn(min(patience, NOTICE_SECONDS))
+        except psycopg_pool.PoolTimeout:
+            if self._failed_at > began or patience <= NOTICE_SECONDS:
+                raise
+            return await self._pool.getconn(patience - NOTICE_SECONDS)
+
+    def _note_failure(self, _: "AsyncConnectionPool[Connection]") -> None:
+        self._failed_at = time.monotonic()
+
     async def give_back(self, connection: Connection) -> None:
         """Roll back what is uncommitted and return the connection; a broken one is replaced."""
-        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-            with suppress(psycopg.Error):
-                await connection.rollback()
-        await self._pool.putconn(connection)
+        if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            await self._pool.putconn(connection)
+            return
+        # In a task of its own: a second cancellation of ours would lose the pool a connection for good.
+        cleaning = asyncio.create_task(self._clean(connection))
+        self._cleaning.add(cleaning)
+        cleaning.add_done_callback(self._cleaning.discard)
+        await asyncio.shield(cleaning)
 
     async def discard_dead(self) -> None:
         """Look at every idle connection and replace the dead ones: after one, there are likely more."""
         await self._pool.check()
+
+    async def _clean(self, connection: Connection) -> None:
+        with suppress(psycopg.Error):
+            await connection.rollback()
+        await self._pool.putconn(connection)
 
 
 def _cancellations() -> int:

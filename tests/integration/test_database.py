@@ -129,6 +129,24 @@ async def test_a_cancelled_task_gives_its_connection_back_clean(database: Databa
     assert await accounts(database) == 0
 
 
+async def test_a_task_that_is_cancelled_twice_gives_its_connection_back_too(new_database: NewDatabase) -> None:
+    """Its call's time is over, and its caller hangs up while the transaction is rolled back."""
+    async with opened(new_database("chassis"), max_connections=1) as database:
+        began = asyncio.Event()
+
+        async def hold() -> None:
+            async with database.transaction():
+                began.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(hold())
+        await began.wait()
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+        assert await database.is_reachable()
+
+
 async def test_callbacks_run_after_the_commit_and_only_then(database: Database) -> None:
     """What must not happen for an effect that never was waits until it is."""
     seen: list[str] = []
@@ -231,9 +249,9 @@ async def test_a_query_finds_its_way_past_dead_connections() -> None:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Database]:
+async def opened(url: str, max_connections: int = 4) -> AsyncIterator[Database]:
     """A database of few connections, for the block."""
-    database = Database(url, max_connections=4)
+    database = Database(url, max_connections=max_connections)
     await database.open()
     try:
         yield database
