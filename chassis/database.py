@@ -41,6 +41,7 @@ __all__ = [
 T = TypeVar("T")
 
 CONFLICT_ATTEMPTS = 4
+PATIENT_SHARE = 0.8
 
 _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 
@@ -126,12 +127,17 @@ class Database:
 
     async def _begin(self, opening: LiteralString, params: Params) -> tuple[Connection, Transaction]:
         seconds = deadline.shrunk(LONGEST_STATEMENT_SECONDS)
-        connection = await self._pool.take(min(seconds, CHECKOUT_SECONDS))
+        connection = await self._pool.take(_patience())
         try:
             return connection, await Transaction.begun(connection, seconds, opening, params)
         except BaseException:
             await self._pool.give_back(connection)
             raise
+
+
+def _patience() -> float:
+    """Seconds to wait for a connection: never so long that the caller's deadline passes before it learns that there is none."""
+    return PATIENT_SHARE * deadline.shrunk(CHECKOUT_SECONDS / PATIENT_SHARE)
 
 
 class _PoolReader(Reader):
@@ -150,7 +156,7 @@ class _PoolReader(Reader):
             return await self._run_once(statement, params)
 
     async def _run_once(self, statement: LiteralString, params: Params) -> Cursor:
-        async with self._pool.lend(deadline.shrunk(CHECKOUT_SECONDS)) as connection:
+        async with self._pool.lend(_patience()) as connection:
             try:
                 return await connection.execute(statement, params or None)
             except psycopg.Error as error:
