@@ -37,6 +37,10 @@ class Health:
         self._known: dict[str, bool] = {}
         self._draining = False
 
+    async def begin(self) -> None:
+        """Says NOT_SERVING until `watch` has looked for the first time: nobody is sent to what may not be able to answer."""
+        await self._set(self._services, serving=False)
+
     async def watch(self) -> None:
         """Goes on until cancelled."""
         loop = asyncio.get_running_loop()

@@ -91,6 +91,7 @@ class Host:
             self._closing.push_async_callback(channel.close)
         facts = self._open_facts(service)
         self._health = Health(service.servicers, self._vital(), facts.checks if facts else {})
+        await self._health.begin()
         self._start_operations(service)
         await self._start_server(service)
         sweeps = [*([self._requests.sweep] if self._requests else []), *(facts.sweeps if facts else [])]
