@@ -42,7 +42,7 @@ class FreePorts:
     def __call__(self, port: int) -> int:
         """The port that stands for `port` here."""
         if port not in self._chosen:
-            self._chosen[port] = free_port()
+            self._chosen[port] = next(each for each in iter(free_port, None) if each not in self._chosen.values())
         return self._chosen[port]
 
 
