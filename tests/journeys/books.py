@@ -45,7 +45,9 @@ class Books:
             charged = 1 if state == "CONFIRMED" else 0
             assert net == 0, f"the ledger of {order_id} is off by {net}"
             assert kinds.count("capture") - kinds.count("refund") == charged, f"{order_id} is {state}: {kinds}"
-            assert charges.get(order_id, 0) == charged, f"{order_id} is {state}, and charged {charges.get(order_id)}×"
+            assert charges.get(order_id, 0) == charged, (
+                f"{order_id} is {state}, and charged {charges.get(order_id)} times"
+            )
 
     def check_stock(self, sku: str) -> None:
         """What was counted in and not sold lies there, and nothing is promised to anybody."""

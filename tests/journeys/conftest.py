@@ -12,7 +12,9 @@ from tools.stack.options import Options
 @pytest.fixture(scope="session")
 async def world() -> AsyncIterator[World]:
     """Everything runs; whatever a test stops it starts again."""
-    async with running_world(Options(ports=FreePorts(), durable=False)) as running:
+    # Whoever waits for the orders of a process that died need not wait so long here.
+    quick = {"orders": {"TRADEWIND_SAGA_LEASE_SECONDS": "2"}}
+    async with running_world(Options(ports=FreePorts(), durable=False, overrides=quick)) as running:
         yield running
 
 

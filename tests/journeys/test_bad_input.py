@@ -11,7 +11,6 @@ import pytest
 from chassis import errors
 from tests.journeys.refusals import code_of, metadata, problem_of, refusal, violations
 from tests.journeys.world import Person, World, new_id
-from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.inventory.v1 import inventory_service_pb2 as inventory
 from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
@@ -68,7 +67,7 @@ async def test_a_message_that_is_too_large_is_refused(ada: Person) -> None:
     assert await code_of(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-@pytest.mark.parametrize("content", [b'\x1a\x02\xff\xfe', b"\xff\xff\xff\xff", b"\x0a\xff\x01"])
+@pytest.mark.parametrize("content", [b"\x1a\x02\xff\xfe", b"\xff\xff\xff\xff", b"\x0a\xff\x01"])
 async def test_bytes_that_are_no_message_are_refused(ada: Person, content: bytes) -> None:
     """A text that is not UTF-8, a tag that is none, a length beyond the end: over native gRPC nothing looks before us."""
     problem = await problem_of(ada.shop.channel.unary_unary(PLACE_ORDER)(content, metadata=ada.metadata, timeout=5))

@@ -95,7 +95,7 @@ async def test_a_watched_order_comes_as_server_sent_events(ada: Person, lantern:
         kind, lines = stream.headers["content-type"], [line async for line in stream.aiter_lines()]
 
     assert kind == "text/event-stream"
-    assert {line for line in lines[1::2]} == {""}
+    assert set(lines[1::2]) == {""}
     events = [json.loads(line.removeprefix("data: ")) for line in lines[0::2]]
     assert [int(event["progress"]["version"]) for event in events] == list(range(1, len(events) + 1))
     assert (events[0]["progress"]["step"], events[0]["state"]) == ("ORDER_STEP_PLACED", "ORDER_STATE_PENDING")

@@ -117,20 +117,33 @@ class World:
         )
         return answer.availability[0].on_hand, answer.availability[0].reserved
 
-    async def started(self, process: str) -> None:
-        """Starts a process that was stopped; returns when it is healthy and the edge sees it so."""
-        await asyncio.to_thread(self.stack.start, process)
-        await asyncio.to_thread(self.stack.wait_until_healthy, "edge")
+    async def start(self, *processes: str) -> None:
+        """Starts processes that were stopped; returns when they are healthy and the edge sees them so."""
+        await asyncio.gather(*(asyncio.to_thread(self.stack.start, process) for process in processes))
+        await self.healthy("edge")
 
-    async def stopped(self, *processes: str) -> None:
+    async def stop(self, *processes: str) -> None:
         """Stops processes, as a deployment would."""
         await asyncio.gather(*(asyncio.to_thread(self.stack.stop, process) for process in processes))
+
+    async def mend(self) -> None:
+        """Starts whatever is stopped, and returns when all of it is healthy again."""
+        stopped = [process.name for process in self.stack.processes() if process.state == "stopped"]
+        vital = [name for name in ("database", "broker") if name in stopped]
+        await self.start(*vital)
+        await self.start(*(name for name in stopped if name not in vital))
+        await self.healthy(*self.stack.instances())
+
+    async def healthy(self, *processes: str) -> None:
+        """Returns when processes do their work, and the edge sees all of them do it."""
+        for process in (*processes, "edge"):
+            await asyncio.to_thread(self.stack.wait_until_healthy, process)
 
 
 async def eventually(look: Callable[[], Awaitable[T | None]], patience: float = 20.0) -> T:
     """What `look` finds, once it finds something: for what announces itself to nobody. TimeoutError if it never does."""
     async with asyncio.timeout(patience):
-        while not (found := await look()):
+        while not (found := await look()):  # noqa: ASYNC110 — the one place that looks again and again
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
         return found
 
