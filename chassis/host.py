@@ -7,10 +7,9 @@ from inspect import isawaitable
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from opentelemetry.trace import TracerProvider
 
-from chassis import credentials, logs, manifest, settings, tokens
+from chassis import credentials, logs, manifest, reflection, settings, tokens
 from chassis.background import Background, Work
 from chassis.clock import Clock, SystemClock
 from chassis.database import Database
@@ -194,4 +193,4 @@ def _add_standard_services(server: grpc.aio.Server, health: Health, service: Ser
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if own.environment == "development":
         names = (*service.servicers, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
+        reflection.enable(names, server)
