@@ -10,7 +10,7 @@ from chassis.database import Database, Reader, Transaction
 from chassis.saga.driver import Driver
 from chassis.saga.errors import AlreadyCompensating
 from chassis.saga.events import CancelAsked
-from services.orders import publisher, store
+from services.orders import store
 from services.orders.domain import (
     Checkout,
     Item,
@@ -68,8 +68,7 @@ class Orders:
             placed_at=now,
             updated_at=now,
         )
-        store.place(tx, order)
-        publisher.order_placed(tx, order)
+        self._progress.begin(tx, order)
         self._checkouts.start(tx, order.order_id, Checkout(order.order_id, tuple(wanted), total, card_token))
         return order
 
@@ -99,16 +98,21 @@ class Orders:
 
     async def watch_order(self, user: Principal, order_id: str, after_version: int) -> AsyncIterator[Progress]:
         """What happened to an order after that version, and what happens to it until it ends. Raises OrderNotFound."""
-        version, is_final = after_version, False
+        version = after_version
         with self._progress.watched(order_id) as watch:
             order = await self.get_order(user, order_id)
-            is_final = order.state.is_final and order.version <= version
-            while not is_final:
-                for progress in await self._progress_after(order_id, version):
+            if order.state.is_final and order.version <= version:
+                return
+            fresh = await self._progress_after(order_id, version)
+            while True:
+                for progress in fresh:
                     yield progress
-                    version, is_final = progress.version, progress.step.leads_to.is_final
-                if not is_final:
-                    await watch.wait(self._watch_poll_seconds)
+                    version = progress.version
+                    if progress.step.leads_to.is_final:
+                        return
+                # What other processes do is not heard here, only read.
+                fresh = await watch.after(version, self._watch_poll_seconds)
+                fresh = fresh or await self._progress_after(order_id, version)
 
     async def _progress_after(self, order_id: str, version: int) -> list[Progress]:
         async with self._database.read() as reader:

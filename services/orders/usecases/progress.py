@@ -5,25 +5,39 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from typing import Final
 
 from chassis.database import Transaction
 from services.orders import publisher, store
-from services.orders.domain import OrderNotFound, OrderState, OrderStep, Progress
+from services.orders.domain import Order, OrderNotFound, OrderState, OrderStep, Progress
+
+MOST_REMEMBERED: Final = 1_000
 
 _FACTS = {OrderState.CONFIRMED: publisher.order_confirmed, OrderState.CANCELLED: publisher.order_cancelled}
 
 
 class ProgressLog:
-    """Appends to orders' events. Watchers in this process are woken as soon as something was committed."""
+    """Appends to orders' events. Whoever watches in this process is told as soon as something was committed."""
 
     def __init__(self) -> None:
-        self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._remembered: dict[str, Order] = {}
+        """Pending orders as this process last left them, so that they need not be read again to be moved on.
+
+        One that another process has moved since is out of date: the next append to it fails, and it is forgotten.
+        """
+        self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
+
+    def begin(self, tx: Transaction, order: Order) -> None:
+        """Store a new order: its first event."""
+        store.place(tx, order)
+        publisher.order_placed(tx, order)
+        tx.on_commit(lambda: self._remember(order))
 
     async def record(
         self, tx: Transaction, order_id: str, steps: Sequence[tuple[OrderStep, str]], now: datetime
     ) -> None:
         """Let these steps happen to an order, each with its reason. Nobody else may move the order meanwhile."""
-        order = await store.find(tx, order_id)
+        order = self._remembered.pop(order_id, None) or await store.find(tx, order_id)
         if order is None:
             raise OrderNotFound("there is no such order", order_id=order_id)
         happened: list[Progress] = []
@@ -33,34 +47,54 @@ class ProgressLog:
         store.append(tx, order, happened)
         if fact := _FACTS.get(order.state):
             fact(tx, order)
-        tx.on_commit(lambda: self._wake(order_id))
+        tx.on_commit(lambda: self._tell(order, happened))
 
     @contextmanager
     def watched(self, order_id: str) -> Iterator["Watch"]:
-        """Learns, within the block, when something happens to the order."""
-        happened = asyncio.Event()
-        self._watchers[order_id].add(happened)
+        """Hears, within the block, what this process does to the order."""
+        watch = Watch()
+        self._watches[order_id].add(watch)
         try:
-            yield Watch(happened)
+            yield watch
         finally:
-            self._watchers[order_id].discard(happened)
-            if not self._watchers[order_id]:
-                del self._watchers[order_id]
+            self._watches[order_id].discard(watch)
+            if not self._watches[order_id]:
+                del self._watches[order_id]
 
-    def _wake(self, order_id: str) -> None:
-        for happened in self._watchers.get(order_id, ()):
-            happened.set()
+    def _tell(self, order: Order, happened: Sequence[Progress]) -> None:
+        self._remember(order)
+        for watch in self._watches.get(order.order_id, ()):
+            watch.hear(happened)
+
+    def _remember(self, order: Order) -> None:
+        if order.state.is_final:
+            return
+        if len(self._remembered) >= MOST_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[order.order_id] = order
 
 
 class Watch:
     """Somebody who waits for something to happen to an order."""
 
-    def __init__(self, happened: asyncio.Event) -> None:
-        self._happened = happened
+    def __init__(self) -> None:
+        self._heard: list[Progress] = []
+        self._has_heard = asyncio.Event()
 
-    async def wait(self, seconds: float) -> None:
-        """Returns when something happened since the last time, or when it is time to look what other processes did."""
+    def hear(self, happened: Sequence[Progress]) -> None:
+        """Something was committed."""
+        self._heard.extend(happened)
+        self._has_heard.set()
+
+    async def after(self, version: int, seconds: float) -> list[Progress]:
+        """What happened after that version; nothing if this process does not know, or nothing happened for so long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._happened.wait()
-        self._happened.clear()
+                while not self._later_than(version):
+                    self._has_heard.clear()
+                    await self._has_heard.wait()
+        later = self._later_than(version)
+        return later if later and later[0].version == version + 1 else []
+
+    def _later_than(self, version: int) -> list[Progress]:
+        return [progress for progress in self._heard if progress.version > version]
