@@ -58,7 +58,7 @@ class Host:
         self._traces = traces(declared.name, own, spans)
         self.runtime = Runtime(declared, own, clock or SystemClock(), self._traces, self.database)
         self._requests = _request_store(self.database, own)
-        self.port = 0
+        self.port = self.operations_port = 0
 
     async def start(self, wiring: Wiring) -> None:
         """Brings everything up. What it depends on may be down: it then says NOT_SERVING until that has come back."""
@@ -121,6 +121,7 @@ class Host:
         except OSError:
             raise _not_bound("OPERATIONS", self._own.operations_address) from None
         operations.start()
+        self.operations_port = operations.port
         self._closing.callback(operations.stop)
 
     async def _start_server(self, service: Service) -> None:

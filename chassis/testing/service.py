@@ -36,6 +36,11 @@ class RunningService:
         self._channels: list[grpc.aio.Channel] = []
 
     @property
+    def operations_port(self) -> int:
+        """Where it serves its metrics, on loopback."""
+        return self._host.operations_port
+
+    @property
     def database(self) -> Database:
         """The service's database."""
         return self._host.runtime.database

@@ -127,7 +127,7 @@ async def test_a_database_that_comes_late_is_waited_for(postgres: Postgres, data
     """Until then the keys are missing rather than none, and calls are refused as worth repeating."""
     name = urlsplit(database_url).path[1:]
     async with identity_on(database_url.replace(name, f"{name}_late")) as identity:
-        port = identity.service._host._operations.port
+        port = identity.service.operations_port
         with pytest.raises(HTTPError, match="503"):
             await asyncio.to_thread(urlopen, f"http://127.0.0.1:{port}{JWKS}")
         with refused(errors.Unavailable, "DATABASE_UNAVAILABLE"):
