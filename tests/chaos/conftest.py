@@ -18,7 +18,7 @@ ORCHESTRATORS = ("orders", "orders-2", "orders-3")
 OPTIONS = Options(
     ports=FreePorts(),
     durable=False,
-    replicas_of={"orders": 3, "inventory": 2, "payments": 2},
+    replicas_of={"orders": len(ORCHESTRATORS)},
     environment={"TRADEWIND_DRAIN_SECONDS": "0"},
     overrides={
         "orders": {"TRADEWIND_SAGA_LEASE_SECONDS": "1", "TRADEWIND_SAGA_POLL_SECONDS": "0.1"},

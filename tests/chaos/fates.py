@@ -42,7 +42,7 @@ class Fates:
         """Return once each has died, or fallen asleep, where it was to."""
         await until_nothing(self._outstanding)
 
-    async def wake(self) -> None:
+    def wake(self) -> None:
         """Let those go on that sleep."""
         for name in self.places:
             self.stack.resume(name)
@@ -52,8 +52,11 @@ class Fates:
 
     def _is_met(self, name: str) -> bool:
         place, _, action = self.places[name].rpartition(",")[2].partition("=")
-        has_happened = self._is_asleep(name) if action == "pause" else self.stack.deaths(name) > self.deaths[name]
-        return has_happened and f'"name":"{place}","action":"{action}"' in self.stack.directory.log(name).read_text()
+        is_met = {"pause": self._is_asleep, "kill": self._has_died, "error": lambda _: True}[action](name)
+        return is_met and f'"name":"{place}","action":"{action}"' in self.stack.directory.log(name).read_text()
+
+    def _has_died(self, name: str) -> bool:
+        return self.stack.deaths(name) > self.deaths[name]
 
     def _is_asleep(self, name: str) -> bool:
         pid = self.stack.pid(name)

@@ -3,9 +3,8 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from chassis.saga.machine import Status
-from tests.chaos.records import Fact, Records, Row, Trail
+from tests.chaos.records import Fact, Records, Row, Trail, state_of
 from tests.chaos.waiting import until_nothing
-from tradewind.provider.v1.charge_pb2 import ChargeState
 
 SAGA_OF = {"CONFIRMED": Status.COMPLETED, "CANCELLED": Status.COMPENSATED}
 LETTER_OF = {"CONFIRMED": "order_confirmed", "CANCELLED": "order_cancelled"}
@@ -57,7 +56,7 @@ def _ends(trail: Trail) -> Iterator[str]:
 
 def _is_charged_once_or_not_at_all(trail: Trail) -> Iterator[str]:
     """At the provider, whose word is the customer's bank statement; no hold is left behind either."""
-    times, state = (trail.charge.times_charged, _state_of(trail)) if trail.charge else (0, "")
+    times, state = (trail.charge.times_charged, state_of(trail.charge)) if trail.charge else (0, "")
     if times != (1 if trail.order["state"] == "CONFIRMED" else 0):
         yield f"the provider charged it {times} times"
     if trail.charge and times and trail.charge.amount.minor_units != trail.order["total"]:
@@ -74,10 +73,10 @@ def _is_booked_as_charged(trail: Trail) -> Iterator[str]:
         yield f"its ledger entries add up to {payment['net']}"
     if any(amount != trail.order["total"] for amount in booked.values()):
         yield f"{booked} was booked instead of {trail.order['total']}"
-    if booked.keys() != {"CAPTURED": {"capture"}, "REFUNDED": {"capture", "refund"}}.get(_state_of(trail), set()):
-        yield f"booked is {booked}, while the provider's charge is {_state_of(trail) or 'unknown'}"
-    if trail.charge and payment["state"].upper() != _state_of(trail):
-        yield f"its payment is {payment['state']}, while the provider's charge is {_state_of(trail)}"
+    if booked.keys() != {"CAPTURED": {"capture"}, "REFUNDED": {"capture", "refund"}}.get(state_of(trail.charge), set()):
+        yield f"booked is {booked}, while the provider's charge is {state_of(trail.charge) or 'unknown'}"
+    if trail.charge and payment["state"].upper() != state_of(trail.charge):
+        yield f"its payment is {payment['state']}, while the provider's charge is {state_of(trail.charge)}"
 
 
 def _takes_its_stock_or_none(trail: Trail) -> Iterator[str]:
@@ -125,8 +124,3 @@ def _lost_stock(stock: Row) -> Iterator[str]:
 def _told(facts: Sequence[Fact]) -> list[Fact]:
     """The facts without what was delivered again."""
     return list({fact.event_id: fact for fact in facts}.values())
-
-
-def _state_of(trail: Trail) -> str:
-    """The provider's charge; empty when there is none."""
-    return ChargeState.Name(trail.charge.state).removeprefix("CHARGE_STATE_") if trail.charge else ""

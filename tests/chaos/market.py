@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tests.chaos import invariants
 from tests.chaos.doors import Doors
 from tests.chaos.records import Records
-from tests.chaos.waiting import insisted
+from tests.chaos.waiting import insisted, until_nothing
 from tests.journeys.world import Person, new_id
 from tools.stack.stack import Stack
 from tradewind.orders.v1 import order_service_pb2 as pb
@@ -41,6 +41,10 @@ class Market:
         self.accepted.append(order_id)
         return order_id
 
+    async def orders(self, count: int, *, at: str = "orders") -> list[str]:
+        """So many orders at once that nothing stands in the way of."""
+        return await asyncio.gather(*(self.place(at=at) for _ in range(count)))
+
     async def crowd(self, *counters: str) -> "Crowd":
         """Orders of every kind at each of these processes, all at once."""
         good = [self.place(at=counter) for counter in counters for _ in range(2)]
@@ -55,9 +59,18 @@ class Market:
         orders = OrderServiceStub(self.doors[at])
         await insisted(lambda: orders.CancelOrder(request, metadata=self.customer.metadata, timeout=5))
 
+    @property
+    def records(self) -> Records:
+        """What is kept of the orders."""
+        return Records(self.stack, self.doors)
+
+    async def end(self) -> None:
+        """Return once all orders have ended."""
+        await until_nothing(lambda: self.records.moving((self.lantern, self.rarity)))
+
     async def come_to_rest(self) -> dict[str, str]:
         """The state of every order, once all have ended and every promise was found kept."""
-        return await invariants.hold(Records(self.stack, self.doors), self.accepted, (self.lantern, self.rarity))
+        return await invariants.hold(self.records, self.accepted, (self.lantern, self.rarity))
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from typing import Any, LiteralString
 
 import grpc
 import nats
 import psycopg
-from google.protobuf.symbol_database import Default as symbols
+from google.protobuf import symbol_database
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from psycopg.rows import dict_row
 
@@ -19,7 +21,7 @@ from tools.stack.stack import Stack
 from tradewind.inventory.v1 import stock_events_pb2 as _stock_events  # noqa: F401 — registers its messages
 from tradewind.orders.v1 import order_events_pb2 as _order_events  # noqa: F401
 from tradewind.payments.v1 import payment_events_pb2 as _payment_events  # noqa: F401
-from tradewind.provider.v1 import charge_pb2
+from tradewind.provider.v1.charge_pb2 import Charge, ChargeState
 from tradewind.provider.v1.provider_service_pb2 import GetChargeRequest
 from tradewind.provider.v1.provider_service_pb2_grpc import ProviderServiceStub
 
@@ -92,7 +94,7 @@ class Trail:
 
     order: Row
     """state, version, total, wanted (quantity by SKU), steps, saga"""
-    charge: charge_pb2.Charge | None
+    charge: Charge | None
     """None when the provider never heard of it."""
     payment: Row | None
     """state, intent, version, booked (amount by kind), net"""
@@ -140,11 +142,27 @@ class Records:
         """Whether the mail of a delivery has arrived."""
         return any(self.stack.directory.mail.glob(f"{delivery_id}@*.eml"))
 
+    def mails_to(self, address: str) -> list[EmailMessage]:
+        """Every mail that arrived for somebody."""
+        mails = [
+            message_from_bytes(path.read_bytes(), policy=policy.default)
+            for path in self.stack.directory.mail.glob("*.eml")
+        ]
+        return [mail for mail in mails if mail["To"] == address]
+
+    async def charge_state(self, order_id: str) -> str:
+        """Where the provider's charge for an order stands; empty when it never heard of it."""
+        return state_of(await self._charge(order_id))
+
+    async def moving(self, skus: Collection[str]) -> list[str]:
+        """Every order that has not ended yet."""
+        orders = await self._rows("orders", ORDERS, skus=list(skus))
+        return [f"order {it['order_id']} is {it['state']}, its saga {it['saga']}" for it in orders if _moves(it)]
+
     async def unrest(self, skus: Collection[str]) -> list[str]:
-        """Everything that has not come to its end yet."""
-        moving = await self._rows("orders", ORDERS, skus=list(skus))
+        """Everything that has not come to its end yet: orders, and what follows from them."""
         return [
-            *(f"order {it['order_id']} is {it['state']}, its saga {it['saga']}" for it in moving if _moves(it)),
+            *await self.moving(skus),
             *[what for service in PUBLISHERS for what in await self._untold(service)],
             *[
                 f"what became of the {row['intent']} of {row['order_id']} is unknown"
@@ -177,7 +195,7 @@ class Records:
             if it.num_pending or it.num_ack_pending
         ]
 
-    async def _charge(self, order_id: str) -> charge_pb2.Charge | None:
+    async def _charge(self, order_id: str) -> Charge | None:
         provider = ProviderServiceStub(self.doors["provider"])
         try:
             answer = await provider.GetCharge(
@@ -187,7 +205,7 @@ class Records:
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
             return None
-        charge: charge_pb2.Charge = answer.charge
+        charge: Charge = answer.charge
         return charge
 
     async def _facts(self, stream: str) -> dict[str, list[Fact]]:
@@ -202,7 +220,7 @@ class Records:
             for _ in range(left):
                 message = await lies.next_msg(timeout=10)
                 headers = message.headers or {}
-                event = symbols().GetSymbol(headers["ce-type"]).FromString(message.data)
+                event = symbol_database.Default().GetSymbol(headers["ce-type"]).FromString(message.data)
                 fact = Fact(headers["ce-id"], event.DESCRIPTOR.name, event.aggregate_version)
                 told[message.subject.rpartition(".")[2]].append(fact)
         return told
@@ -217,6 +235,11 @@ class Records:
         url = self.stack.secret(service, "database_url")
         async with await psycopg.AsyncConnection.connect(url, row_factory=dict_row) as connection:
             return await (await connection.execute(query, params)).fetchall()
+
+
+def state_of(charge: Charge | None) -> str:
+    """Where a charge stands; empty when there is none."""
+    return ChargeState.Name(charge.state).removeprefix("CHARGE_STATE_") if charge else ""
 
 
 def _by_order(rows: Iterable[Row]) -> dict[str, Row]:

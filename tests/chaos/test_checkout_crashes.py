@@ -5,7 +5,7 @@ import pytest
 from tests.chaos.conftest import ORCHESTRATORS
 from tests.chaos.fates import armed
 from tests.chaos.market import Market
-from tests.chaos.places import LOST_ANSWER, edges, on_the_way, on_the_way_back
+from tests.chaos.places import edges, lost_answers, on_the_way, on_the_way_back
 
 
 @pytest.mark.parametrize("step", on_the_way())
@@ -21,7 +21,8 @@ async def test_orders_survive_their_process_on_their_way(market: Market, step: s
 @pytest.mark.parametrize("undo", on_the_way_back())
 async def test_orders_survive_their_process_on_their_way_back(market: Market, undo: str) -> None:
     """The answer of the pivot is lost, so all is undone, and each of three processes dies at an edge of that."""
-    places = dict(zip(ORCHESTRATORS, (f"{LOST_ANSWER},{edge}=kill" for edge in edges(undo)), strict=True))
+    lost = lost_answers()[-1]
+    places = dict(zip(ORCHESTRATORS, (f"{lost},{edge}=kill" for edge in edges(undo)), strict=True))
     async with armed(market.stack, places, saga_patience="1") as fates:
         crowd = await market.crowd(*ORCHESTRATORS)
         await fates.fulfilled()
