@@ -1,7 +1,8 @@
 """Work that goes on as long as the process does: started again, a little later each time, when it fails."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 
 from chassis import logs
 
@@ -34,6 +35,15 @@ class Background:
             # Once may not be enough: before Python 3.12, `wait_for` loses a cancellation that meets its result.
             _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
         self._tasks.clear()
+
+
+async def uninterrupted(ending: Coroutine[None, None, None]) -> None:
+    """Waits until what has to be done at the end of a work is done, however often the work is cancelled meanwhile."""
+    task = asyncio.create_task(ending)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
 
 
 async def _kept_running(work: Work) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from prometheus_client import Counter, Gauge
 
 from chassis import deadline, failpoints, logs
+from chassis.background import uninterrupted
 from chassis.broker import Broker, Delivery, Pull, stream_of
 from chassis.contract import ContractError
 from chassis.database import Database, DatabaseUnavailable
@@ -73,8 +74,7 @@ class Consumer:
                 for work in [*(pull.run for pull in pulls), self._redrive_for_ever]:
                     group.create_task(work())
         finally:
-            for delivery in await lanes.close():
-                await delivery.retry(0)
+            await uninterrupted(_hand_back(lanes))
 
     async def sweep(self) -> None:
         """Forget what no broker and no person will ask for again."""
@@ -172,6 +172,11 @@ class Consumer:
 
     async def _bury_again(self, dead: DeadLetter, error: str) -> None:
         await self._dead_letters.bury(self._name, dead.event_id, dead.letter, dead.deliveries + 1, dead.reason, error)
+
+
+async def _hand_back(lanes: Lanes[Delivery]) -> None:
+    for delivery in await lanes.close():
+        await delivery.retry(0)
 
 
 def _aggregate(subject: str) -> str:

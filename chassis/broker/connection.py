@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -145,7 +145,9 @@ class Broker:
         self._listeners.remove(listener)
         subscription = self._subscriptions.pop(listener, None)
         if subscription is not None and self._client.is_connected:
-            await subscription.unsubscribe()
+            # What the broker has sent already is heard: dropped, it would come again only after half a minute.
+            with suppress(nats.errors.Error):
+                await subscription.drain()  # type: ignore[no-untyped-call]  # the package forgot its types here
 
     async def _on_reconnect(self) -> None:
         log.info("broker_connected")
