@@ -25,11 +25,27 @@ NewDatabase = Callable[[str], str]
 
 
 @contextmanager
+def open_directory() -> Iterator[Path]:
+    """A directory for servers, for the block.
+
+    Not one of pytest's: its next run closes those to the account PostgreSQL has when we are root.
+    """
+    with TemporaryDirectory(prefix="tradewind-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def server_directory() -> Iterator[Path]:
+    """A directory for servers."""
+    with open_directory() as directory:
+        yield directory
+
+
+@contextmanager
 def embedded_postgres() -> Iterator[Postgres]:
     """A PostgreSQL server, for the block."""
-    # Not in a directory of pytest's: the next run of pytest closes those to the account PostgreSQL has when we are root.
-    with TemporaryDirectory(prefix="tradewind-postgres-") as directory:
-        server = Postgres(Path(directory), free_port(), durable=False)
+    with open_directory() as directory:
+        server = Postgres(directory, free_port(), durable=False)
         server.start()
         try:
             yield server

@@ -15,6 +15,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.conftest import open_directory
 from tools.stack import orphans, state
 from tools.stack.addresses import DATABASE, HOST, FreePorts
 from tools.stack.errors import StackError
@@ -25,16 +26,16 @@ from tools.stack.state import StateDir
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """A stack on free ports."""
-    with Stack(tmp_path_factory.mktemp("stack"), Options(ports=FreePorts(), durable=False)) as running:
+    with open_directory() as directory, Stack(directory, Options(ports=FreePorts(), durable=False)) as running:
         yield running
 
 
 @pytest.fixture
-def command_line(tmp_path: Path) -> Iterator["CommandLine"]:
+def command_line(server_directory: Path) -> Iterator["CommandLine"]:
     """The command line, with a state directory of its own."""
-    commands = CommandLine(tmp_path)
+    commands = CommandLine(server_directory)
     yield commands
     commands("down")
 
@@ -129,15 +130,15 @@ async def test_a_broker_that_lost_its_disk_is_provisioned_again(stack: Stack) ->
     assert {"CATALOG", "ORDERS", "PAYMENTS"} <= streams
 
 
-def test_a_taken_port_is_named_with_its_owner(tmp_path: Path) -> None:
+def test_a_taken_port_is_named_with_its_owner(server_directory: Path) -> None:
     """Before anything is started, the message says which port, and who has it."""
     ports = FreePorts()
     message = rf"database needs port {ports(DATABASE)}, which .* \(pid {os.getpid()}\) uses already"
     with socket.create_server((HOST, ports(DATABASE))), pytest.raises(StackError, match=message):
-        Stack(tmp_path, Options(ports=ports)).up()
+        Stack(server_directory, Options(ports=ports)).up()
 
 
-def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_service_that_cannot_start_says_why(server_directory: Path) -> None:
     """`up` fails with the end of its log, and leaves nothing running."""
     options = Options(
         ports=FreePorts(),
@@ -145,7 +146,7 @@ def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
         durable=False,
         overrides={"catalog": {"TRADEWIND_PEER_IDENTITY": "guessed"}},
     )
-    stack = Stack(tmp_path, options)
+    stack = Stack(server_directory, options)
     with pytest.raises(
         StackError, match=r"(?s)catalog died while starting:.*'guessed' is none of mtls, xfcc, asserted"
     ):
@@ -187,9 +188,9 @@ def test_down_cleans_up_after_a_killed_supervisor(command_line: CommandLine) -> 
     assert not any(orphans.find(process) for process in record.processes)
 
 
-def test_a_later_process_of_the_same_id_is_spared(tmp_path: Path) -> None:
+def test_a_later_process_of_the_same_id_is_spared(server_directory: Path) -> None:
     """What is ended is the process that was recorded, not whoever has its number today."""
-    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=tmp_path)
+    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=server_directory)
     try:
         orphans.end([state.ProcessRecord(name="old", state="ready", address="", pid=bystander.pid, started=1.0)])
         assert bystander.poll() is None

@@ -100,9 +100,9 @@ async def test_reflection_is_there_in_development_alone(new_database: Callable[[
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_a_process_whose_database_is_away_starts_and_serves_when_it_comes(tmp_path: Path) -> None:
+async def test_a_process_whose_database_is_away_starts_and_serves_when_it_comes(server_directory: Path) -> None:
     """It says NOT_SERVING until then; nobody has to restart it."""
-    server = Postgres(tmp_path / "postgres", free_port(), durable=False)
+    server = Postgres(server_directory, free_port(), durable=False)
     await asyncio.to_thread(server.start)
     url = server.create("inventory")
     await asyncio.to_thread(server.stop)
