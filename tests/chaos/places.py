@@ -32,6 +32,8 @@ class Eavesdropper:
 
         return call
 
+    stream_unary = stream_stream = unary_stream = unary_unary
+
 
 EAVESDROPPER = Eavesdropper()
 DEFINITION: Definition[Checkout] = checkout(Peers(lambda _: EAVESDROPPER), Mock(), Settings())
