@@ -256,6 +256,7 @@ def _method_config(method: Method) -> dict[str, Any]:
             "initialBackoff": "0.05s",
             "maxBackoff": "0.5s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            # A server that stops says CANCELLED to what it has received and not begun. Who cancels here is not retried.
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         },
     }
