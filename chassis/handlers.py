@@ -32,6 +32,11 @@ class Handlers:
             for service, servicer in servicers.items()
         ]
 
+    @property
+    def are_idle(self) -> bool:
+        """Whether nothing runs now."""
+        return not self._running
+
     async def finished(self, seconds: float) -> None:
         """Waits until nothing runs any more, for so long at most."""
         if self._running:

@@ -99,11 +99,15 @@ class Host:
         log.info("started", port=self.port)
 
     async def _finish_calls(self) -> None:
-        """Takes no new calls, and lets those under way end."""
+        """Takes no new calls, and lets those under way end, also those that have only just arrived."""
         stopping = asyncio.create_task(self._server.stop(self._own.grace_seconds))
-        await self._handlers.finished(self._own.grace_seconds)
-        # What is left are those who watch our health, for ever, and what has only just arrived.
-        await self._server.stop(min(LAST_GRACE_SECONDS, self._own.grace_seconds))
+        while not stopping.done():
+            await asyncio.wait({stopping}, timeout=min(LAST_GRACE_SECONDS, self._own.grace_seconds))
+            if self._handlers.are_idle:
+                break
+            await self._handlers.finished(self._own.grace_seconds)
+        # What is left are those who watch our health, for ever.
+        await self._server.stop(0)
         await stopping
         await self._handlers.finished(self._own.grace_seconds)
 

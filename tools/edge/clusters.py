@@ -54,8 +54,9 @@ def _cluster(name: str, addresses: Iterable[str]) -> dict[str, Any]:
 def _health_check() -> dict[str, Any]:
     return {
         "timeout": "2s",
-        "interval": "1s",
-        "no_traffic_interval": "1s",
+        # Half of the time for which a process serves on after it has said that it will stop.
+        "interval": "0.5s",
+        "no_traffic_interval": "0.5s",
         # Soon again after a failure: a service that starts, or comes back, is used within a blink.
         "unhealthy_interval": "0.25s",
         "unhealthy_threshold": 2,

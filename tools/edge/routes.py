@@ -120,10 +120,10 @@ def _retry_policy() -> dict[str, Any]:
     """One layer owns the retries of each hop, and this hop is the edge's.
 
     Every method may be repeated: the contract allows no level but NO_SIDE_EFFECTS and IDEMPOTENT, and a repeat with the
-    same request_id gets the first answer.
+    same request_id gets the first answer. A server that stops says CANCELLED to what it has received and not begun.
     """
     return {
-        "retry_on": "reset,connect-failure,refused-stream,unavailable",
+        "retry_on": "reset,connect-failure,refused-stream,unavailable,cancelled",
         "num_retries": 2,
         "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
         "retry_host_predicate": [
