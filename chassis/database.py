@@ -160,4 +160,4 @@ class _PoolReader(Reader):
             try:
                 return await connection.execute(statement, params or None)
             except psycopg.Error as error:
-                raise translated(error) from error
+                raise translated(error) from None

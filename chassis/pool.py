@@ -84,7 +84,7 @@ class Pool:
         try:
             connection = await self._free_connection(patience)
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise translated(error) from None
         # The pool waits by `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that meets the result.
         if _cancellations() > cancellations:
             await self.give_back(connection)

@@ -59,7 +59,7 @@ class StatementFault(Exception):
 
 
 def translated(error: psycopg.Error) -> Exception:  # noqa: PLR0911 — a table, one line of it a return
-    """The error to raise in place of the driver's."""
+    """The error to raise `from None` in place of the driver's, which may quote a whole row: a log must not."""
     constraint = error.diag.constraint_name or error.diag.column_name or ""
     match error:
         case psycopg.errors.UniqueViolation():

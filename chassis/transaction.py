@@ -95,7 +95,7 @@ class Transaction(Reader):
                 async for row in rows:
                     await copy.write_row(row)
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise translated(error) from None
         return self._cursor.rowcount
 
     @property
@@ -118,7 +118,7 @@ class Transaction(Reader):
         try:
             return await self._cursor.execute(statement, params or None, prepare=prepare)
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise translated(error) from None
 
     async def _send(self, statements: str) -> Cursor:
         """Several statements in one round trip. Only the simple protocol can, which neither prepares nor takes parameters."""

@@ -1,6 +1,7 @@
 """What a service may rely on when it talks to its database."""
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -98,6 +99,15 @@ async def test_a_violated_rule_is_told_by_its_name(database: Database) -> None:
         async with database.transaction() as tx:
             await tx.execute(ADD, name="bob", balance=-1)
     assert (twice.value.constraint, overdrawn.value.constraint) == ("account_pkey", "covered")
+
+
+async def test_a_violated_rule_quotes_no_row(database: Database) -> None:
+    """PostgreSQL's own words hold the whole row; a log has no business with it."""
+    address = "ada@example.org"
+    with pytest.raises(CheckViolation) as raised:
+        async with database.transaction() as tx:
+            await tx.execute(ADD, name=address, balance=-1)
+    assert address not in "".join(traceback.format_exception(raised.value))
 
 
 async def test_a_statement_ends_with_the_deadline_of_its_call(database: Database) -> None:
