@@ -12,7 +12,7 @@ import grpc
 from prometheus_client import Counter, Histogram
 
 from chassis import call as calls
-from chassis import contract, deadline, errors, status, traceparent
+from chassis import contract, deadline, errors, logs, status, traceparent
 from chassis.breaker import Breaker
 from chassis.contract import Caller, Method
 from chassis.database import in_transaction
@@ -27,6 +27,8 @@ HANDLED = Counter(
     "grpc_client_handled_total", "Calls to peers that ended, by code.", ("grpc_service", "grpc_method", "grpc_code")
 )
 SECONDS = Histogram("grpc_client_handling_seconds", "How long calls to peers took.", ("grpc_service", "grpc_method"))
+
+log = logs.logger(__name__)
 
 
 @dataclass
@@ -191,12 +193,17 @@ def _bounded(outgoing: Outgoing) -> Iterator[None]:
 
 
 @contextmanager
-def _raising_problems(_: Outgoing) -> Iterator[None]:
+def _raising_problems(outgoing: Outgoing) -> Iterator[None]:
     """Turns what gRPC raises into what this code base raises."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise status.from_rpc_error(error) from None
+        problem = status.from_rpc_error(error)
+        if problem.reason == f"PEER_{error.code().name}":
+            # These are gRPC's own words, and name addresses: they are for the log, and not for whoever called us.
+            log.warning("peer_failed", method=outgoing.method.name, details=problem.message)
+            problem.message = "a service that is needed for this did not answer"
+        raise problem from None
 
 
 def _outgoing(name: str, timeout: float | None) -> Outgoing:
@@ -222,7 +229,7 @@ def _options(peer: str, service_config: Mapping[str, Any]) -> list[tuple[str, An
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.default_authority", peer),
         ("grpc.ssl_target_name_override", peer),
-        # The server allows a ping every 10 s (chassis.server).
+        # The server allows a ping every 10 s (chassis.host).
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -61,8 +61,12 @@ def _problem(
     reason = info.reason or kind.name
     if kind is Kind.INVALID_ARGUMENT:
         violations = tuple(Violation(v.field, v.description, v.reason) for v in bad_request.field_violations)
-        return errors.InvalidArgument(message, reason=reason, violations=violations, **dict(info.metadata))
-    return errors.BY_KIND[kind](message, reason=reason, retry_after=retry_after, **dict(info.metadata))
+        problem: Problem = errors.InvalidArgument(message, reason=reason, violations=violations)
+    else:
+        problem = errors.BY_KIND[kind](message, reason=reason, retry_after=retry_after)
+    # Not by keyword: whoever is asked may call a key `reason`.
+    problem.metadata = dict(info.metadata)
+    return problem
 
 
 def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequest:

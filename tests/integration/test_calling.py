@@ -14,6 +14,7 @@ from chassis.settings import RuntimeSettings
 from chassis.testing import RunningService, Tokens
 from chassis.traces import Traces
 from tests.integration.stub import ORDER_ID, InventoryServiceStub, Stub, availability, pb, reservation, serving
+from tools.stack.addresses import free_port
 
 
 @pytest.fixture
@@ -73,6 +74,17 @@ async def test_a_refusal_is_raised_as_the_problem_it_is(database_url: str) -> No
             await stub.Reserve(reservation())
     assert (raised.value.reason, raised.value.metadata) == ("OUT_OF_STOCK", {"LAMP": "0"})
     assert refusing.calls == 1
+
+
+async def test_a_peer_that_is_away_is_told_of_without_its_address() -> None:
+    """The problem goes on to whoever called us; where our peers live is for the log."""
+    target = f"ipv4:127.0.0.1:{free_port()}"
+    manifested = manifest.of_package("services.orders")
+    async with channel.connect("inventory", target, manifested, RuntimeSettings(), Traces(0, None), None) as dialling:
+        with pytest.raises(errors.Unavailable) as raised:
+            await InventoryServiceStub(dialling).Reserve(reservation(), timeout=1)
+    assert raised.value.reason == "PEER_UNAVAILABLE"
+    assert "127.0.0.1" not in raised.value.message
 
 
 async def test_what_is_unavailable_is_tried_again(database_url: str) -> None:
