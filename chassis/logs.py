@@ -4,7 +4,8 @@ import io
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -36,7 +37,7 @@ def configure(service: str, version: str, level: str, *, for_good: bool = True) 
             _add_service(service, version),
             _add_call,
             _TRACEBACKS,
-            structlog.processors.JSONRenderer(orjson.dumps),
+            structlog.processors.JSONRenderer(_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(_Stdout()),
@@ -50,6 +51,11 @@ def configure(service: str, version: str, level: str, *, for_good: bool = True) 
 def logger(name: str) -> Any:
     """The logger of a module: `log = logs.logger(__name__)`, then `log.info("what_happened", key=value)`."""
     return structlog.get_logger(source=name)
+
+
+def _json(event: Any, default: Callable[[Any], Any]) -> bytes:
+    # A `Secret` is a text to orjson; so it is shown as its repr instead.
+    return orjson.dumps(event, default=default, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
 def _add_service(service: str, version: str) -> structlog.typing.Processor:
@@ -76,8 +82,10 @@ class _Stdout(io.BytesIO):
     """Standard output without a buffer: a line is one write, whole even beside those of other threads and after a kill."""
 
     def write(self, line: Any, /) -> int:
-        """Writes the line at once."""
-        return os.write(1, line)
+        """Writes the line at once. A full disk, or a reader that is gone, costs the line and not the call it is about."""
+        with suppress(OSError):
+            os.write(1, line)
+        return len(line)
 
 
 class _Forward(logging.Handler):

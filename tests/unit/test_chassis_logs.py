@@ -1,0 +1,44 @@
+"""Logs: what they never show, and what becomes of a line nobody can take."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from chassis import logs
+from chassis.settings import Secret
+
+
+@pytest.fixture(autouse=True)
+def configured() -> Iterator[None]:
+    """As in a service."""
+    logs.configure("orders", "dev", "info", for_good=False)
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_secret_is_not_shown(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Not even when somebody logs it."""
+    logs.logger("test").info("connecting", url=Secret("postgresql://orders:hunter2@db"))
+    written, _ = capfdbinary.readouterr()
+    assert b"connecting" in written
+    assert b"hunter2" not in written
+
+
+def test_a_line_nobody_can_take_is_lost_and_nothing_else(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The call it is about has done its work, and is answered."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stdout = os.dup(1)
+    os.dup2(writer, 1)
+    try:
+        logs.logger("test").info("unheard")
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(writer)
+    logs.logger("test").info("heard")
+    written, _ = capfdbinary.readouterr()
+    assert b"unheard" not in written
+    assert b"heard" in written
