@@ -24,6 +24,8 @@ _CACHE_SIZE = 10_000
 _REFRESH_SECONDS = 300.0
 # An unknown key id makes us fetch at once, but a flood of forged ones must not become a flood of fetches.
 _MIN_REFRESH_SECONDS = 2.0
+# A token may be used at once, also where the clock is a little behind the issuer's. Its end is kept to the second.
+_CLOCK_SKEW_SECONDS = 5
 
 log = logs.logger(__name__)
 
@@ -52,30 +54,33 @@ class KeyRing:
         self._now = now
         self._keys: dict[str, ECKey] = {}
         self._fetched_at = float("-inf")
-        self._lock = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> ECKey | None:
         """The key of that id, or None when the issuer publishes no such key. Raises Unavailable when there are none at all."""
         age = self._now() - self._fetched_at
         if age > _REFRESH_SECONDS or (key_id not in self._keys and age > _MIN_REFRESH_SECONDS):
-            await self._refresh()
+            await self._refreshed()
         if not self._keys:
             raise errors.Unavailable("the keys that sign access tokens cannot be fetched", reason="KEYS_UNAVAILABLE")
         return self._keys.get(key_id)
 
+    async def _refreshed(self) -> None:
+        """One fetch for all who wait; it goes on when one of them has no more time, or each would begin another."""
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.create_task(self._refresh())
+        await asyncio.shield(self._fetching)
+
     async def _refresh(self) -> None:
-        async with self._lock:
-            if self._now() - self._fetched_at < _MIN_REFRESH_SECONDS:
-                return
-            try:
-                found = KeySet.import_key_set(json.loads(await self._fetch()))
-            except (OSError, ValueError, JoseError) as error:
-                # The keys we have stay good; whoever needs another one is told.
-                log.warning("keys_not_fetched", error=repr(error))
-                self._fetched_at = self._now() if self._keys else float("-inf")
-                return
-            self._keys = {key.kid: key for key in found.keys if isinstance(key, ECKey) and key.kid}
-            self._fetched_at = self._now()
+        try:
+            found = KeySet.import_key_set(json.loads(await self._fetch()))
+        except (OSError, ValueError, JoseError) as error:
+            # The keys we have stay good; whoever needs another one is told.
+            log.warning("keys_not_fetched", error=repr(error))
+            self._fetched_at = self._now() if self._keys else float("-inf")
+            return
+        self._keys = {key.kid: key for key in found.keys if isinstance(key, ECKey) and key.kid}
+        self._fetched_at = self._now()
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class TokenVerifier:
         self._verified: OrderedDict[str, _Verified] = OrderedDict()
         self._claims = jwt.JWTClaimsRegistry(
             now=lambda: int(now()),
+            leeway=_CLOCK_SKEW_SECONDS,
             iss={"essential": True, "value": issuer},
             aud={"essential": True, "value": audience},
             exp={"essential": True},
@@ -120,7 +126,7 @@ class TokenVerifier:
             self._claims.validate(decoded.claims)
         except ExpiredTokenError:
             raise _expired() from None
-        except (JoseError, ValueError) as error:
+        except (JoseError, ValueError, TypeError) as error:  # TypeError: a header's `crit` that is no list
             raise _invalid(type(error).__name__) from None
         if decoded.header.get("typ") != "at+jwt":
             raise _invalid("it is not an access token")

@@ -13,7 +13,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey
 
 from chassis import errors
-from chassis.settings import SettingsError
+from chassis.settings import RuntimeSettings, SettingsError
 from chassis.testing import Tokens, refused
 from chassis.testing.certificates import Authority
 from chassis.tokens import ALGORITHM, KeyRing, TokenVerifier
@@ -33,6 +33,12 @@ def _unsigned(tokens: Tokens) -> str:
     """A token that says it needs no signature."""
     header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"at+jwt","kid":"test"}').rstrip(b"=")
     return f"{header.decode()}.{tokens.staff().split('.')[1]}."
+
+
+def _critical(tokens: Tokens) -> str:
+    """A token whose header says of nothing in particular that it must be understood."""
+    header = base64.urlsafe_b64encode(b'{"alg":"ES256","typ":"at+jwt","kid":"test","crit":5}').rstrip(b"=")
+    return ".".join([header.decode(), *tokens.staff().split(".")[1:]])
 
 
 def _signed_with_the_public_key(tokens: Tokens) -> str:
@@ -57,6 +63,7 @@ BAD_TOKENS = {
     "no access token": (lambda t: t.issue(sub=USER, typ="JWT"), "TOKEN_INVALID"),
     "without an end": (lambda t: t.issue(sub=USER, exp=None), "TOKEN_INVALID"),
     "without a subject": (lambda t: t.issue(), "TOKEN_INVALID"),
+    "with a header of the wrong type": (_critical, "TOKEN_INVALID"),
     "unsigned": (_unsigned, "TOKEN_INVALID"),
     "signed with the public key": (_signed_with_the_public_key, "TOKEN_INVALID"),
     "bringing its own key": (_bringing_its_own_key, "TOKEN_INVALID"),
@@ -200,6 +207,37 @@ async def test_a_flood_of_unknown_keys_is_no_flood_of_fetches() -> None:
         with pytest.raises(errors.Unauthenticated):
             await verifier.verify(issuer.token(f"unknown-{number}"))
     assert issuer.fetches == 1
+
+
+async def test_one_fetch_serves_all_who_wait_for_it_and_outlives_them() -> None:
+    """A caller in a hurry must not make everybody else begin again."""
+    issuer, asked, go_on = Issuer(), asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> bytes:
+        asked.set()
+        keys = await issuer.fetch()
+        await go_on.wait()
+        return keys
+
+    verifier = TokenVerifier(KeyRing(slowly, now=lambda: 0.0), "i", "a")
+    waiting = [asyncio.create_task(verifier.verify(issuer.token("first"))) for _ in range(5)]
+    await asked.wait()
+    waiting[0].cancel()
+    go_on.set()
+    await asyncio.wait(waiting)
+    assert [task.cancelled() for task in waiting] == [True, False, False, False, False]
+    assert {task.result().subject for task in waiting[1:]} == {USER}
+    assert issuer.fetches == 1
+
+
+async def test_a_token_may_be_used_before_every_clock_has_come_to_its_beginning(tokens: Tokens) -> None:
+    """Clocks differ a little; an end is an end all the same."""
+    verifier = TokenVerifier(KeyRing(tokens.fetch), RuntimeSettings.token_issuer, RuntimeSettings.token_audience)
+    now = int(time.time())
+    assert (await verifier.verify(tokens.issue(sub=USER, iat=now + 2, nbf=now + 2))).subject == USER
+    with pytest.raises(errors.Unauthenticated) as raised:
+        await verifier.verify(tokens.issue(sub=USER, exp=now - 1))
+    assert raised.value.reason == "TOKEN_EXPIRED"
 
 
 async def test_known_keys_outlive_their_publisher() -> None:
