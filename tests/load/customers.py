@@ -1,7 +1,7 @@
 """Customers who buy without a pause, over HTTP and over gRPC, and remember every error they met."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +9,17 @@ import grpc
 import httpx
 
 from tests.journeys.world import Person, World, new_id
-from tools.demo.shop import Refused
+from tools.demo.shop import Happening, Refused
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.orders.v1 import order_service_pb2 as orders
 from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
 
 TIMEOUT_SECONDS = 30.0
-FINAL = {"CONFIRMED", "CANCELLED"}
+
+
+class CutShort(Exception):
+    """A stream ended before the order did. Over HTTP/1.1 nothing else tells of that."""
 
 
 @dataclass
@@ -35,8 +38,16 @@ class Crowd:
         while not self.is_over:
             try:
                 await errand(person, self)
-            except (grpc.aio.AioRpcError, httpx.HTTPError, Refused, TimeoutError) as error:
+            except (grpc.aio.AioRpcError, httpx.HTTPError, Refused, TimeoutError, CutShort) as error:
                 self.errors.append(f"{errand.__name__}: {error!r}")
+
+    async def see(self, order_id: str, happenings: AsyncIterator[Happening]) -> None:
+        """Watch an order to its end, and remember it. Raises CutShort."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            seen = [happening async for happening in happenings]
+        if not seen or seen[-1].step != seen[-1].state:
+            raise CutShort(f"{order_id}: {[happening.step for happening in seen]}")
+        self.outcomes[order_id] = seen[-1].state
 
 
 async def over_http(person: Person, crowd: Crowd) -> None:
@@ -45,10 +56,8 @@ async def over_http(person: Person, crowd: Crowd) -> None:
     await person.get("/v1/profile")
     await person.get("/v1/preferences")
     order_id = (await person.place({crowd.sku: 1}))["order_id"]
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        seen = [happening async for happening in person.shop.watch_by_http(person.token, order_id)]
-    assert (await person.order(order_id))["state"] == f"ORDER_STATE_{seen[-1].state}"
-    crowd.outcomes[order_id] = seen[-1].state
+    await crowd.see(order_id, person.shop.watch_by_http(person.token, order_id))
+    assert (await person.order(order_id))["state"] == f"ORDER_STATE_{crowd.outcomes[order_id]}"
 
 
 async def over_grpc(person: Person, crowd: Crowd) -> None:
@@ -61,6 +70,5 @@ async def over_grpc(person: Person, crowd: Crowd) -> None:
     )
     stub = OrderServiceStub(person.shop.channel)
     placed = await stub.PlaceOrder(request, metadata=person.metadata, timeout=TIMEOUT_SECONDS)
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        seen = [happening async for happening in person.shop.watch_by_grpc(person.token, placed.order.order_id)]
-    crowd.outcomes[placed.order.order_id] = seen[-1].state
+    order_id = placed.order.order_id
+    await crowd.see(order_id, person.shop.watch_by_grpc(person.token, order_id))
