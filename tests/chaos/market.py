@@ -41,17 +41,18 @@ class Market:
         self.accepted.append(order_id)
         return order_id
 
-    async def orders(self, count: int, *, at: str = "orders") -> list[str]:
-        """So many orders at once that nothing stands in the way of."""
-        return await asyncio.gather(*(self.place(at=at) for _ in range(count)))
+    async def orders(self, count: int, *counters: str) -> list[str]:
+        """So many orders at each of these processes, all at once. Nothing stands in their way."""
+        return await asyncio.gather(*(self.place(at=counter) for counter in counters for _ in range(count)))
 
     async def crowd(self, *counters: str) -> "Crowd":
         """Orders of every kind at each of these processes, all at once."""
-        good = [self.place(at=counter) for counter in counters for _ in range(2)]
-        bad = [self.place(card="tok_decline", at=counter) for counter in counters]
-        rivals = [self.place(sku=self.rarity, at=counter) for counter in counters]
-        placed = await asyncio.gather(*good, *bad, *rivals)
-        return Crowd(placed[: len(good)], placed[len(good) : -len(rivals)], placed[-len(rivals) :])
+        good, declined, rivals = await asyncio.gather(
+            self.orders(2, *counters),
+            asyncio.gather(*(self.place(card="tok_decline", at=counter) for counter in counters)),
+            asyncio.gather(*(self.place(sku=self.rarity, at=counter) for counter in counters)),
+        )
+        return Crowd(good, declined, rivals)
 
     async def cancel(self, order_id: str, *, at: str = "orders") -> None:
         """Have an order undone."""

@@ -20,7 +20,7 @@ async def test_every_accepted_order_survives_the_death_of_everything(market: Mar
     """One process after the other is killed while orders are placed and seen through, and comes back by itself."""
     for number, victim in enumerate(VICTIMS):
         counter = ORCHESTRATORS[number % len(ORCHESTRATORS)]
-        orders = asyncio.ensure_future(market.orders(5, at=counter))
+        orders = asyncio.ensure_future(market.orders(5, counter))
         await asyncio.to_thread(market.stack.kill, victim)
         await orders
         await asyncio.to_thread(market.stack.wait_until_healthy, victim)

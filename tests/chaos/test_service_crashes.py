@@ -61,10 +61,10 @@ async def test_orders_survive_the_services_on_their_way_back(market: Market, dea
     hold, capture = lost_answers()[-2:]
     undoing = dict(zip(ORCHESTRATORS, (hold, capture), strict=False))
     async with armed(market.stack, undoing, saga_patience="1"), armed(market.stack, deaths) as fates:
-        crowd = await market.crowd(*undoing)
+        orders = await market.orders(3, *undoing)
         regretted = await market.place(card=Card.TIMEOUT_AFTER_AUTHORIZE, at=COUNTER)
         with suppress(errors.FailedPrecondition):  # On a slow day the regret comes too late.
             await market.cancel(regretted, at=COUNTER)
         await fates.fulfilled()
         states = await market.come_to_rest()
-    assert "CANCELLED" in [states[order_id] for order_id in crowd.good]
+    assert "CANCELLED" in [states[order_id] for order_id in orders]

@@ -28,7 +28,7 @@ async def test_who_slept_through_a_lease_changes_nothing(market: Market, step: s
 async def test_two_orchestrators_take_over_from_each_other(market: Market) -> None:
     """One is stopped in the middle of its orders and the other ends them; then the other way round."""
     for sleeper in SLEEPERS:
-        await market.orders(6, at=sleeper)
+        await market.orders(6, sleeper)
         market.stack.pause(sleeper)
         await market.end()
         market.stack.resume(sleeper)
