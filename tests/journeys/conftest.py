@@ -9,7 +9,7 @@ from tools.stack.addresses import FreePorts
 from tools.stack.options import Options
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def world() -> AsyncIterator[World]:
     """Everything runs; whatever a test stops it starts again."""
     # Whoever waits for the orders of a process that died need not wait so long here.
@@ -18,13 +18,13 @@ async def world() -> AsyncIterator[World]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def ada(world: World) -> Person:
     """A customer."""
     return await world.customer("Ada")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def eve(world: World) -> Person:
     """Another customer, who minds the business of the first."""
     return await world.customer("Eve")

@@ -184,6 +184,19 @@ async def test_the_provider_goes_away(world: World, ada: Person, lantern: str, b
     assert books.charges()[order_id] == 1
 
 
+async def test_the_mail_server_goes_away(world: World) -> None:
+    """Mails wait for it, and each is sent once."""
+    await world.stop("mail")
+    customer = await world.customer("Patient")
+
+    async def tried() -> bool:
+        return b"mail_server_away" in world.stack.directory.log("notifications").read_bytes()
+
+    await eventually(tried)
+    await world.start("mail")
+    assert len(await mails(world, customer, 1)) == 1
+
+
 @pytest.mark.parametrize(("service", "waits_at"), [("inventory", "reserve_stock"), ("payments", "authorize_payment")])
 async def test_a_service_that_sees_orders_through_goes_away(
     world: World, ada: Person, lantern: str, service: str, waits_at: str
