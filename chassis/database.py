@@ -9,6 +9,7 @@ from typing import Any, LiteralString, TypeVar
 import psycopg
 
 from chassis import deadline
+from chassis.errors import TransientProblem
 from chassis.pool import CHECKOUT_SECONDS, LONGEST_STATEMENT_SECONDS, Connection, Pool, Row
 from chassis.sqlstate import (
     CheckViolation,
@@ -72,7 +73,7 @@ class Database:
         try:
             async with self.read() as reader:
                 await reader.one("SELECT 1")
-        except (DatabaseUnavailable, StatementTimeout):
+        except TransientProblem:
             return False
         return True
 

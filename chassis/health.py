@@ -35,7 +35,7 @@ class Health:
         self._checks = {**vital, **informative}
         self._vital = frozenset(vital)
         self._known: dict[str, bool] = {}
-        self._draining = False
+        self._keeps_up = True
 
     async def begin(self) -> None:
         """Says NOT_SERVING until `watch` has looked for the first time: nobody is sent to what may not be able to answer."""
@@ -49,18 +49,17 @@ class Health:
             await self._tell(dict(zip(self._checks, results, strict=True)))
             due = loop.time() + CHECK_SECONDS
             await asyncio.sleep(CHECK_SECONDS)
-            await self._note_lag(loop.time() - due)
+            self._note_lag(loop.time() - due)
 
     async def drain(self) -> None:
         """Says NOT_SERVING from now on, so that nobody sends anything new."""
-        self._draining = True
-        await self._set(self._services, serving=False)
+        await self.servicer.enter_graceful_shutdown()
 
-    async def _note_lag(self, seconds: float) -> None:
+    def _note_lag(self, seconds: float) -> None:
         LOOP_LAG.set(seconds)
-        if seconds > LONGEST_LOOP_LAG_SECONDS:
+        self._keeps_up = seconds <= LONGEST_LOOP_LAG_SECONDS
+        if not self._keeps_up:
             log.warning("event_loop_late", seconds=round(seconds, 3))
-            await self._set(self._services, serving=False)
 
     async def _tell(self, results: Mapping[str, bool]) -> None:
         for name, is_up in results.items():
@@ -70,7 +69,7 @@ class Health:
             await self._set((name,), serving=is_up)
         self._known = dict(results)
         can_serve = all(is_up for name, is_up in results.items() if name in self._vital)
-        await self._set(self._services, serving=can_serve and not self._draining)
+        await self._set(self._services, serving=can_serve and self._keeps_up)
 
     async def _set(self, names: Iterable[str], *, serving: bool) -> None:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
