@@ -1,0 +1,32 @@
+"""Health: what a process says of itself."""
+
+import asyncio
+
+import pytest
+from grpc_health.v1 import health_pb2
+
+from chassis import health
+from chassis.health import Health
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_a_loop_that_is_late_is_told_of_as_long_as_it_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told for a moment only, between two looks at the dependencies, nobody would hear of it."""
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.001)
+    monkeypatch.setattr(health, "LONGEST_LOOP_LAG_SECONDS", -1.0)
+    told: list[int] = []
+    enough = asyncio.Event()
+
+    async def tell(_service: str, status: int) -> None:
+        told.append(status)
+        if len(told) == 4:
+            enough.set()
+
+    watched = Health([], {}, {})
+    monkeypatch.setattr(watched.servicer, "set", tell)
+    watching = asyncio.create_task(watched.watch())
+    await enough.wait()
+    watching.cancel()
+    assert told[:4] == [SERVING, NOT_SERVING, NOT_SERVING, NOT_SERVING]
