@@ -1,13 +1,19 @@
 """The W3C trace context of the work at hand: it passes from calls into facts, and from facts into what they cause."""
 
+import re
 from contextvars import ContextVar
 
 from opentelemetry import trace
 
 KEY = "traceparent"
-LENGTH = 55
+_FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 _carried: ContextVar[str] = ContextVar("traceparent", default="")
+
+
+def is_valid(given: str) -> bool:
+    """Whether it is one. What strangers send goes into logs, into facts and on to peers."""
+    return _FORM.fullmatch(given) is not None
 
 
 def carry(traceparent: str) -> None:

@@ -46,7 +46,7 @@ class Traces:
             yield traceparent.current() or context
 
     def _continued(self, given: str) -> str:
-        if len(given) == traceparent.LENGTH and given.count("-") == 3:
+        if traceparent.is_valid(given):
             return given
         flags = "01" if self._ratio and random.random() < self._ratio else "00"  # noqa: S311 — sampling, no secret
         return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-{flags}"
@@ -62,4 +62,4 @@ def traces(service: str, own: RuntimeSettings, provider: TracerProvider | None) 
 
 
 def _is_sampled(context: str) -> bool:
-    return context.endswith("1")
+    return int(context[-2:], 16) & 1 == 1

@@ -131,7 +131,7 @@ async def test_an_unsampled_call_opens_no_span(database_url: str) -> None:
 async def test_a_broken_trace_context_is_no_reason_to_fail(database_url: str) -> None:
     """Whatever a caller sends as its trace, the call is answered."""
     async with serving(database_url) as service:
-        for broken in ("", "x", "-" * 55, "00-zz-zz-01"):
+        for broken in ("", "x", "-" * 55, "00-zz-zz-01", f"00-{'<' * 32}-{'>' * 16}-01"):
             await InventoryServiceStub(service.channel(traceparent=broken)).GetAvailability(availability())
         with refused(errors.InvalidArgument, "REQUEST_INVALID"):
             await InventoryServiceStub(service.channel(traceparent="x")).GetAvailability(pb.GetAvailabilityRequest())
