@@ -92,6 +92,17 @@ async def test_every_violation_is_told_with_its_path(database_url: str) -> None:
     assert {v.field for v in refusal.problem.violations} == {"order_id", "lines[1].sku", "lines[1].quantity"}
 
 
+async def test_a_request_wrong_in_every_line_is_told_so_in_what_a_client_takes(database_url: str) -> None:
+    """Of longer statuses than eight kibibytes, some reach their callers as RESOURCE_EXHAUSTED: gRPC draws lots."""
+    lines = [{"sku": f"no sku {number}", "quantity": -1} for number in range(100)]
+    async with serving(database_url) as service:
+        with refused(errors.InvalidArgument, "REQUEST_INVALID") as refusal:
+            await InventoryServiceStub(service.channel(peer="orders")).Reserve(reservation(lines=lines))
+    assert isinstance(refusal.problem, errors.InvalidArgument)
+    assert len(refusal.problem.violations) > 10
+    assert status.to_status(refusal.problem).ByteSize() < 8192
+
+
 async def test_a_bad_message_in_a_stream_ends_it_there(database_url: str) -> None:
     """What came before it has been answered."""
     lines = [pb.AdjustStockRequest(request_id=ORDER_ID, sku="A", delta=1), pb.AdjustStockRequest(sku="A", delta=0)]
