@@ -27,7 +27,7 @@ OPTIONS = Options(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def chaos_world() -> AsyncIterator[World]:
     """Everything runs, and whatever is killed is replaced."""
     with pytest.MonkeyPatch.context() as patched:
@@ -37,7 +37,7 @@ async def chaos_world() -> AsyncIterator[World]:
             yield world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def doors(chaos_world: World) -> AsyncIterator[Doors]:
     """The way to every process."""
     opened = Doors(chaos_world.stack)
@@ -45,7 +45,7 @@ async def doors(chaos_world: World) -> AsyncIterator[Doors]:
     await opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def markets(chaos_world: World, doors: Doors) -> AsyncIterator[list[Market]]:
     """Every test's market. When all are over, whatever came late has changed none of them."""
     opened: list[Market] = []
