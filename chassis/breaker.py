@@ -27,9 +27,7 @@ class Breaker:
 
     def __init__(self, peer: str) -> None:
         self._peer = peer
-        factory = SyncCircuitBreakerFactory(
-            default_threshold=THRESHOLD, default_ttl=OPEN_SECONDS, exclude=[(BaseException, _is_no_failure)]
-        )
+        factory = SyncCircuitBreakerFactory(default_threshold=THRESHOLD, default_ttl=OPEN_SECONDS)
         factory.add_listener(self._note)
         self._circuit = factory.get_breaker(peer)
         STATE.labels(peer).set(0)
@@ -38,28 +36,28 @@ class Breaker:
     def guard(self, *, hurried: bool = False) -> Iterator[None]:
         """Around one call. Raises Unavailable PEER_CIRCUIT_OPEN instead of entering while the circuit is open.
 
-        A hurried call's missed deadline is the caller's own doing, and no sign of the peer's health.
+        A hurried call's missed deadline, and a call given up, are the caller's own doing: they count neither way.
         """
-        late: errors.DeadlineExceeded | None = None
+        self._enter()
         try:
-            with self._circuit:
-                try:
-                    yield
-                except errors.DeadlineExceeded as missed:
-                    if not hurried:
-                        raise
-                    late = missed
+            yield
+        except errors.Problem as problem:
+            if problem.kind in _FAILURES and not (hurried and problem.kind is Kind.DEADLINE_EXCEEDED):
+                self._circuit.__exit__(type(problem), problem, None)
+            elif problem.kind not in _FAILURES:
+                self._circuit.__exit__(None, None, None)
+            raise
+        else:
+            self._circuit.__exit__(None, None, None)
+
+    def _enter(self) -> None:
+        try:
+            self._circuit.__enter__()
         except OpenedState:
             message = f"{self._peer} has failed {THRESHOLD} times in a row: not asked again for a moment"
             retry = timedelta(seconds=OPEN_SECONDS)
             raise errors.Unavailable(message, reason="PEER_CIRCUIT_OPEN", retry_after=retry) from None
-        if late is not None:
-            raise late
 
     def _note(self, _name: str, event: str, detail: Any) -> None:
         if event == "state_changed":
             STATE.labels(self._peer).set(_NUMBERS[detail.state])
-
-
-def _is_no_failure(error: BaseException) -> bool:
-    return not (isinstance(error, errors.Problem) and error.kind in _FAILURES)

@@ -43,10 +43,13 @@ async def bound(seconds: float) -> AsyncIterator[None]:
     if outer is not None and outer < ends_at:
         ends_at = outer
     token = _ends_at.set(ends_at)
+    timer = asyncio.timeout(ends_at - time.monotonic())
     try:
-        async with asyncio.timeout(ends_at - time.monotonic()):
+        async with timer:
             yield
     except TimeoutError:
+        if not timer.expired():
+            raise
         raise errors.DeadlineExceeded(f"not done within {seconds:.3f} s; whether it took effect is unknown") from None
     finally:
         _ends_at.reset(token)

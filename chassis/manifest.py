@@ -59,6 +59,8 @@ def find(root: Path) -> tuple[Manifest, ...]:
 def parse(text: str, package: str) -> Manifest:
     """Reads a manifest. Raises ManifestError naming what is missing or unknown."""
     content: dict[str, Any] = yaml.safe_load(text) or {}
+    if not isinstance(content, dict):
+        raise ManifestError(f"{package}/service.yaml: not a mapping")
     unknown = content.keys() - ({f.name for f in fields(Manifest)} - {"package"})
     missing = {"name", "owner", "summary", "port"} - content.keys()
     if unknown or missing:
@@ -66,7 +68,10 @@ def parse(text: str, package: str) -> Manifest:
         raise ManifestError(f"{package}/service.yaml: {complaint}")
     for key in ("calls", "publishes", "consumes"):
         content[key] = frozenset(content.get(key) or ())
-    content["scale"] = Scale(**content.get("scale", {}))
+    try:
+        content["scale"] = Scale(**content.get("scale", {}))
+    except TypeError as error:
+        raise ManifestError(f"{package}/service.yaml: scale: {error}") from None
     return Manifest(package=package, **content)
 
 

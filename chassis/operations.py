@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -52,11 +53,13 @@ class OperationsServer:
         return [b"not found\n"]
 
 
-class _Server(WSGIServer):
-    """A scraper that vanishes is no error of ours."""
+class _Server(ThreadingMixIn, WSGIServer):
+    """One thread for each connection, so that a silent one keeps nobody waiting."""
+
+    daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing."""
+        """Says nothing: a scraper that vanishes is no error of ours."""
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -38,9 +38,11 @@ def _from_certificate(call: Call, prefix: str) -> str:
 
 
 def _from_header(call: Call, prefix: str) -> str:
+    # A quoted value, a certificate's subject for one, may hold anything: it is looked at by nobody.
+    header = re.sub(r'"(?:\\.|[^"\\])*"', "", str(call.metadata.get(XFCC_KEY, "")))
     # The sidecar appends one element per hop, separated by commas: the last one is the hop to us.
-    last_hop = str(call.metadata.get(XFCC_KEY, "")).rpartition(",")[2]
-    return _service_in(re.findall(r'URI=([^;,"]+)', last_hop), prefix)
+    last_hop = header.rpartition(",")[2]
+    return _service_in(re.findall(r"(?:^|;)URI=([^;]+)", last_hop.strip()), prefix)
 
 
 def _service_in(uris: Iterable[str], prefix: str) -> str:

@@ -53,14 +53,15 @@ def _text(name: str, hint: Any, environment: Mapping[str, str]) -> str | None:
     if _bare(hint) is not Secret:
         return environment.get(PREFIX + name.upper())
     directory = environment.get(f"{PREFIX}SECRETS_DIR")
-    return _read_secret(Path(directory) / name) if directory else None
+    is_mounted = environment.get(f"{PREFIX}ENVIRONMENT") == "production"
+    return _read_secret(Path(directory) / name, is_mounted=is_mounted) if directory else None
 
 
-def _read_secret(path: Path) -> str | None:
+def _read_secret(path: Path, *, is_mounted: bool) -> str | None:
     if not path.exists():
         return None
     # A mounted Kubernetes secret is a link to a file; its mode is that of the file.
-    if os.environ.get(f"{PREFIX}ENVIRONMENT") != "production" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if not is_mounted and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise SettingsError(f"secret file {path} is readable by others: chmod 600 {path}")
     return path.read_text("utf-8").rstrip("\n")
 
@@ -140,7 +141,7 @@ class RuntimeSettings:
     """How long running calls may take after that."""
     trace_sample_ratio: float = 0.01
     otlp_endpoint: str = ""
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     version: str = "dev"
     """Of the code: in every log line."""
 

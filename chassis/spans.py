@@ -5,6 +5,7 @@ conventional ones; they are ended here, since those interceptors leave the span 
 crash as OK.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ class Spans:
                     yield
                 except Problem as problem:
                     _record(span, problem.kind.value, problem)
+                    raise
+                except asyncio.CancelledError:
+                    _record(span, Kind.CANCELLED.value, None)
                     raise
         finally:
             detach(token)

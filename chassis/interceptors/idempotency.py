@@ -17,12 +17,17 @@ class AnswerOnce:
 
     async def __call__(self, call: Call, proceed: Proceed) -> None:
         """Proceeds, or answers from the store."""
-        if call.method.has_request_id and not call.method.client_streaming:
-            call.once_factory = _Once(self._requests, call)
+        if not call.method.has_request_id or call.method.client_streaming:
+            await proceed(call)
+            return
+        call.once_factory = once = _Once(self._requests, call)
         try:
             await proceed(call)
         except Replay as replay:
             call.reply = replay.reply
+        else:
+            if not once.is_used:
+                raise RuntimeError(f"{call.method.name} answered without remembering its answer: use call.once()")
         finally:
             await failpoints.reach(f"{call.method.name}.reply")
 
@@ -33,8 +38,10 @@ class _Once:
     def __init__(self, requests: RequestStore, call: Call) -> None:
         self._requests = requests
         self._call = call
+        self.is_used = False
 
     def __call__(self, *, keep_forever: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        self.is_used = True
         return self._requests.once(self._claim(), keep_forever=keep_forever)
 
     async def recall(self) -> None:

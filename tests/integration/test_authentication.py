@@ -134,6 +134,8 @@ async def test_behind_a_sidecar_the_last_hops_certificate_counts(database_url: s
         await reserve(f"By={prefix}/inventory;Hash=1;URI={prefix}/orders")
         with refused(errors.PermissionDenied, "CALL_NOT_DECLARED"):
             await reserve(f"URI={prefix}/orders,By={prefix}/inventory;Hash=1;URI={prefix}/catalog")
+        with refused(errors.PermissionDenied, "CALL_NOT_DECLARED"):
+            await reserve(f'URI={prefix}/catalog;Subject="CN=x,URI={prefix}/orders"')
         with refused(errors.PermissionDenied, "PEER_UNKNOWN"):
             await reserve("URI=spiffe://elsewhere/ns/tradewind/sa/orders")
         with refused(errors.PermissionDenied, "PEER_UNKNOWN"):

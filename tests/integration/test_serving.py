@@ -292,3 +292,14 @@ async def test_the_details_are_google_rpcs(database_url: str) -> None:
     info = error_details_pb2.ErrorInfo()
     assert sent.details[0].Unpack(info)
     assert (info.reason, info.domain) == ("POSTPONED", "tradewind.dev")
+
+
+async def test_a_change_that_is_not_remembered_is_a_bug(database_url: str) -> None:
+    """A servicer that forgets `call.once()` is found by its first call, not by its first duplicate."""
+
+    async def forget(_request: Any, _call: Any) -> pb.ReserveResponse:
+        return pb.ReserveResponse()
+
+    async with serving(database_url, Stub(Reserve=forget)) as service:
+        with refused(errors.Internal, "INTERNAL"):
+            await InventoryServiceStub(service.channel(peer="orders")).Reserve(reservation())

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis import deadline, errors, failpoints, ids, manifest, status
+from chassis.breaker import THRESHOLD, Breaker
 from chassis.errors import Problem
 from chassis.manifest import ManifestError
 from chassis.paging import Pages
@@ -122,3 +123,29 @@ def test_a_point_in_time_keeps_its_microseconds_on_the_wire() -> None:
     """PostgreSQL has no finer ones."""
     at = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     assert timestamp(at).ToDatetime(UTC) == at
+
+
+def test_a_hurried_callers_missed_deadline_says_nothing_of_the_peer() -> None:
+    """It neither opens a circuit nor lets a failing peer start afresh."""
+    breaker = Breaker("hurried-peer")
+
+    def fail(problem: Problem, *, hurried: bool = False) -> str:
+        with pytest.raises(Problem) as raised, breaker.guard(hurried=hurried):
+            raise problem
+        return raised.value.reason
+
+    for _ in range(THRESHOLD * 2):
+        assert fail(errors.DeadlineExceeded("late"), hurried=True) == "DEADLINE_EXCEEDED"
+    for _ in range(THRESHOLD - 1):
+        fail(errors.Unavailable("down", reason="DOWN"))
+    fail(errors.DeadlineExceeded("late"), hurried=True)
+    assert fail(errors.Unavailable("down", reason="DOWN")) == "DOWN"
+    assert fail(errors.Unavailable("down", reason="DOWN")) == "PEER_CIRCUIT_OPEN"
+
+
+def test_a_manifest_that_is_no_mapping_or_scales_oddly_is_refused() -> None:
+    """With a message that names the file."""
+    good = "name: x\nowner: y\nsummary: z\nport: 1\n"
+    for text in ("- a list", good + "scale: {mim: 2}"):
+        with pytest.raises(ManifestError, match=r"services\.x/service\.yaml"):
+            manifest.parse(text, "services.x")
