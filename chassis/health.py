@@ -19,6 +19,7 @@ DEPENDENCY_UP = Gauge("dependency_up", "1 while it can be used.", ("dependency",
 LOOP_LAG = Gauge("event_loop_lag_seconds", "How late the event loop was last.")
 
 CHECK_SECONDS = 1.0
+LONGEST_CHECK_SECONDS = 3.0
 LONGEST_LOOP_LAG_SECONDS = 1.0
 
 log = logs.logger(__name__)
@@ -45,7 +46,7 @@ class Health:
         """Goes on until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            results = await asyncio.gather(*(check() for check in self._checks.values()))
+            results = await asyncio.gather(*map(_is_answered_yes, self._checks.values()))
             await self._tell(dict(zip(self._checks, results, strict=True)))
             due = loop.time() + CHECK_SECONDS
             await asyncio.sleep(CHECK_SECONDS)
@@ -75,3 +76,13 @@ class Health:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in names:
             await self.servicer.set(name, status)
+
+
+async def _is_answered_yes(check: Check) -> bool:
+    """What the check says. Who hangs says no: it is not waited for, not even until it has given up."""
+    asked = asyncio.ensure_future(check())
+    try:
+        answered, _ = await asyncio.wait([asked], timeout=LONGEST_CHECK_SECONDS)
+    finally:
+        asked.cancel()
+    return bool(answered) and asked.result()

@@ -1,8 +1,8 @@
 """Processes that are to die, or to fall asleep, at a place that was chosen for them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import psutil
@@ -27,6 +27,20 @@ async def armed(stack: Stack, places: Mapping[str, str], **settings: str) -> Asy
     survivors = [name for name, deaths in fates.deaths.items() if stack.deaths(name) == deaths]
     await _together(asyncio.to_thread(stack.restart, name) for name in survivors)
     await _together(asyncio.to_thread(stack.wait_until_healthy, name) for name in places)
+
+
+@contextmanager
+def frozen(stack: Stack, name: str) -> Iterator[None]:
+    """A process that, with all it has started, does nothing for the block and keeps its connections."""
+    process = psutil.Process(stack.pid(name))
+    family = [process, *process.children(recursive=True)]
+    for each in family:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in family:
+            each.resume()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ PUBLISHERS = ("orders", "payments", "inventory", "identity")
 ORDERS: LiteralString = """
 SELECT
     order_id::text, this.state, version, minor_units AS total, saga.status AS saga,
+    (saga.state ->> 'failures')::int AS failures,
     (SELECT jsonb_object_agg(line ->> 0, (line ->> 2)::bigint) FROM jsonb_array_elements(lines) AS line) AS wanted,
     (SELECT array_agg(step ORDER BY event.version) FROM order_event AS event WHERE event.order_id = this.order_id) AS steps
 FROM customer_order AS this LEFT JOIN saga ON saga.saga_id = this.order_id
@@ -159,10 +160,14 @@ class Records:
         orders = await self._rows("orders", ORDERS, skus=list(skus))
         return [f"order {it['order_id']} is {it['state']}, its saga {it['saga']}" for it in orders if _moves(it)]
 
+    async def untroubled(self, sku: str) -> list[str]:
+        """Every order of a product whose checkout has not failed in anything yet."""
+        orders = await self._rows("orders", ORDERS, skus=[sku])
+        return [f"order {it['order_id']} meets with no failure" for it in orders if not it["failures"]]
+
     async def unrest(self, skus: Collection[str]) -> list[str]:
-        """Everything that has not come to its end yet: orders, and what follows from them."""
-        return [
-            *await self.moving(skus),
+        """Every order that has not ended yet; once all have, whatever else has not come to its end."""
+        return await self.moving(skus) or [
             *[what for service in PUBLISHERS for what in await self._untold(service)],
             *[
                 f"what became of the {row['intent']} of {row['order_id']} is unknown"

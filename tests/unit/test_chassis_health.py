@@ -30,3 +30,24 @@ async def test_a_loop_that_is_late_is_told_of_as_long_as_it_is_late(monkeypatch:
     await enough.wait()
     watching.cancel()
     assert told[:4] == [SERVING, NOT_SERVING, NOT_SERVING, NOT_SERVING]
+
+
+async def test_a_dependency_that_does_not_answer_counts_as_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen server keeps its connections: waiting for it, a process would go on saying that it serves."""
+    monkeypatch.setattr(health, "LONGEST_CHECK_SECONDS", 0.001)
+    told: dict[str, int] = {}
+    has_told = asyncio.Event()
+
+    async def tell(service: str, status: int) -> None:
+        told[service] = status
+        has_told.set()
+
+    async def hang() -> bool:
+        return await asyncio.Event().wait()
+
+    watched = Health([], {"database": hang}, {})
+    monkeypatch.setattr(watched.servicer, "set", tell)
+    watching = asyncio.create_task(watched.watch())
+    await has_told.wait()
+    watching.cancel()
+    assert told["database"] == NOT_SERVING
