@@ -5,19 +5,23 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import psycopg
 import psycopg_pool
 from prometheus_client import Gauge
-from psycopg.pq import TransactionStatus
+from psycopg import abc, generators
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from chassis.sqlstate import translated
 
 Row: TypeAlias = dict[str, Any]
-Connection: TypeAlias = psycopg.AsyncConnection[Row]
 
 LONGEST_STATEMENT_SECONDS = 5.0
 CHECKOUT_SECONDS = 2.0
@@ -28,6 +32,40 @@ _CONNECTIONS = Gauge("db_pool_connections", "Connections of the pool, by state."
 _WAITING = Gauge("db_pool_waiting", "Tasks that wait for a connection.")
 
 
+class Connection(psycopg.AsyncConnection[Row]):
+    """A connection that can also send several statements at once, with their values written into them."""
+
+    @cached_property
+    def _adapting(self) -> abc.Transformer:
+        # Kept, since it remembers how each type is written and read.
+        return Transformer(self)
+
+    def literal(self, value: Any) -> str:
+        """The value as SQL, quoted by libpq."""
+        return "NULL" if value is None else bytes(self._adapting.as_literal(value)).decode()
+
+    async def send(self, statements: str) -> list[Row]:
+        """Run statements, separated by semicolons, in one round trip; the rows of the last. Raises psycopg.Error.
+
+        Only the simple protocol can do that, which neither prepares nor takes parameters. A cursor could as well, but what
+        it makes ready for statements of any kind takes longer than libpq needs for these.
+        """
+        self.pgconn.send_query(statements.encode())
+        results = await self.wait(generators.execute(self.pgconn))
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise error_from_result(result)
+        return self._rows(results[-1])
+
+    def _rows(self, result: PGresult) -> list[Row]:
+        if not result.ntuples:
+            return []
+        names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+        self._adapting.set_pgresult(result)
+        rows: list[tuple[Any, ...]] = self._adapting.load_rows(0, result.ntuples, tuple)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
 class Pool:
     """Connections in autocommit mode, whose statements are prepared when they come a second time."""
 
@@ -36,6 +74,7 @@ class Pool:
         self._failed_at = -math.inf
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
+            connection_class=Connection,
             open=False,
             min_size=1,
             max_size=max_connections,

@@ -52,8 +52,8 @@ class Transaction(Reader):
         """The rows of the statement it was opened with."""
         self.answer: Message | None = None
         """The response given to `reply`."""
+        self._connection = connection
         self._cursor = connection.cursor()
-        self._literals = psycopg.AsyncClientCursor(connection)
         self._facts: list[Message] = []
         self._closing: list[str] = []
         self._on_commit: list[Callable[[], None]] = []
@@ -63,12 +63,7 @@ class Transaction(Reader):
         """BEGIN, with the longest time a statement may take, and the opening statement: one round trip."""
         tx = cls(connection)
         begin = f"BEGIN; SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}"
-        if not opening:
-            await tx._send(begin)
-            return tx
-        cursor = await tx._send(f"{begin}; {tx._literally(opening, params)}")
-        await cursor.set_result(-1)
-        tx.opened = await cursor.fetchall()
+        tx.opened = await tx._send(f"{begin}; {tx._literally(opening, params)}" if opening else begin)
         return tx
 
     def publish(self, fact: Message) -> None:
@@ -106,7 +101,7 @@ class Transaction(Reader):
     async def commit(self) -> None:
         """The closing statements, the facts into the outbox, COMMIT: one round trip."""
         # PostgreSQL answers the COMMIT of a failed transaction by rolling it back, and does not call that an error.
-        if self._cursor.connection.pgconn.transaction_status == TransactionStatus.INERROR:
+        if self._connection.pgconn.transaction_status == TransactionStatus.INERROR:
             raise RuntimeError("a statement of this transaction failed, and its error was swallowed")
         if self._facts:
             self._closing.append(self._literally(*outbox.insertion(self._facts)))
@@ -114,16 +109,23 @@ class Transaction(Reader):
         for callback in self._on_commit:
             callback()
 
-    async def _run(self, statement: LiteralString, params: Params, *, prepare: bool | None = None) -> Cursor:
+    async def _run(self, statement: LiteralString, params: Params) -> Cursor:
         try:
-            return await self._cursor.execute(statement, params or None, prepare=prepare)
+            return await self._cursor.execute(statement, params or None)
         except psycopg.Error as error:
             raise translated(error) from None
 
-    async def _send(self, statements: str) -> Cursor:
-        """Several statements in one round trip. Only the simple protocol can, which neither prepares nor takes parameters."""
-        return await self._run(statements, (), prepare=False)
+    async def _send(self, statements: str) -> list[Row]:
+        try:
+            return await self._connection.send(statements)
+        except psycopg.Error as error:
+            raise translated(error) from None
 
     def _literally(self, statement: LiteralString, params: Params) -> str:
-        """The statement with its parameters quoted into it by libpq."""
-        return self._literals.mogrify(statement, params or None)
+        """The statement with its parameters written into it."""
+        if not params:
+            return statement
+        literal = self._connection.literal
+        if isinstance(params, Mapping):
+            return statement % {name: literal(value) for name, value in params.items()}
+        return statement % tuple(map(literal, params))
