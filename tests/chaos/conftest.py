@@ -7,13 +7,11 @@ import pytest
 from chassis.broker import provisioning
 from tests.chaos import invariants
 from tests.chaos.doors import Doors
-from tests.chaos.market import PLENTY, Market
+from tests.chaos.market import ORCHESTRATORS, PLENTY, Market
 from tests.chaos.records import Records
 from tests.journeys.world import World, running_world
 from tools.stack.addresses import FreePorts
 from tools.stack.options import Options
-
-ORCHESTRATORS = ("orders", "orders-2", "orders-3")
 
 OPTIONS = Options(
     ports=FreePorts(),

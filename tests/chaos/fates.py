@@ -23,10 +23,12 @@ async def armed(stack: Stack, places: Mapping[str, str], **settings: str) -> Asy
     await _together(
         asyncio.to_thread(stack.restart, name, {**more, VARIABLE: fail_points}) for name, fail_points in places.items()
     )
-    yield fates
-    survivors = [name for name, deaths in fates.deaths.items() if stack.deaths(name) == deaths]
-    await _together(asyncio.to_thread(stack.restart, name) for name in survivors)
-    await _together(asyncio.to_thread(stack.wait_until_healthy, name) for name in places)
+    try:
+        yield fates
+    finally:
+        survivors = [name for name, deaths in fates.deaths.items() if stack.deaths(name) == deaths]
+        await _together(asyncio.to_thread(stack.restart, name) for name in survivors)
+        await _together(asyncio.to_thread(stack.wait_until_healthy, name) for name in places)
 
 
 @contextmanager
@@ -66,7 +68,7 @@ class Fates:
 
     def _is_met(self, name: str) -> bool:
         place, _, action = self.places[name].rpartition(",")[2].partition("=")
-        is_met = {"pause": self._is_asleep, "kill": self._has_died, "error": lambda _: True}[action](name)
+        is_met = {"pause": self._is_asleep, "kill": self._has_died}[action](name)
         return is_met and f'"name":"{place}","action":"{action}"' in self.stack.directory.log(name).read_text()
 
     def _has_died(self, name: str) -> bool:

@@ -9,10 +9,12 @@ from tests.chaos.doors import Doors
 from tests.chaos.records import Records
 from tests.chaos.waiting import insisted, until_nothing
 from tests.journeys.world import Person, new_id
+from tools.provider.domain import Card
 from tools.stack.stack import Stack
 from tradewind.orders.v1 import order_service_pb2 as pb
 from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
 
+ORCHESTRATORS = ("orders", "orders-2", "orders-3")
 PLENTY = 10_000
 
 
@@ -28,7 +30,7 @@ class Market:
     accepted: list[str] = field(default_factory=list)
     """Every order somebody was told of."""
 
-    async def place(self, *, sku: str = "", card: str = "tok_approve", at: str = "orders", request_id: str = "") -> str:
+    async def place(self, *, sku: str = "", card: str = Card.APPROVE, at: str = "orders", request_id: str = "") -> str:
         """The id of an order placed at one process of orders, however often that has to be asked."""
         request = pb.PlaceOrderRequest(
             request_id=request_id or new_id(),
@@ -47,12 +49,12 @@ class Market:
 
     async def crowd(self, *counters: str) -> "Crowd":
         """Orders of every kind at each of these processes, all at once."""
-        good, declined, rivals = await asyncio.gather(
+        good, rivals, _ = await asyncio.gather(
             self.orders(2, *counters),
-            asyncio.gather(*(self.place(card="tok_decline", at=counter) for counter in counters)),
             asyncio.gather(*(self.place(sku=self.rarity, at=counter) for counter in counters)),
+            asyncio.gather(*(self.place(card=Card.DECLINE, at=counter) for counter in counters)),
         )
-        return Crowd(good, declined, rivals)
+        return Crowd(good, rivals)
 
     async def cancel(self, order_id: str, *, at: str = "orders") -> None:
         """Have an order undone."""
@@ -76,12 +78,10 @@ class Market:
 
 @dataclass(frozen=True)
 class Crowd:
-    """Orders that were accepted, by what is to become of them."""
+    """Orders that were accepted, by what is to become of them; whoever else is in it has a card that is declined."""
 
     good: Sequence[str]
     """Nothing stands in their way."""
-    declined: Sequence[str]
-    """Their card is not good for it."""
     rivals: Sequence[str]
     """They all want the last piece."""
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.chaos.conftest import ORCHESTRATORS
 from tests.chaos.fates import armed
-from tests.chaos.market import Market
+from tests.chaos.market import ORCHESTRATORS, Market
 from tests.chaos.places import edges, lost_answers, on_the_way, on_the_way_back
 
 

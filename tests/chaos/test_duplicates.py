@@ -11,8 +11,7 @@ import pytest
 from chassis import errors
 from chassis.peers import ASSERTED_KEY
 from tests.chaos.broadcast import broadcast
-from tests.chaos.conftest import ORCHESTRATORS
-from tests.chaos.market import Market
+from tests.chaos.market import ORCHESTRATORS, Market
 from tests.chaos.waiting import insisted
 from tests.journeys.world import new_id
 from tradewind.identity.v1.user_events_pb2 import UserRegistered

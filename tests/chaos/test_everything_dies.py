@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from chassis.database import Database
 from chassis.replay import replay
-from tests.chaos.conftest import ORCHESTRATORS
-from tests.chaos.market import Market
+from tests.chaos.market import ORCHESTRATORS, Market
 from tests.chaos.records import PUBLISHERS
 
 VICTIMS = (

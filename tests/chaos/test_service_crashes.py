@@ -7,9 +7,8 @@ from itertools import zip_longest
 import pytest
 
 from chassis import errors
-from tests.chaos.conftest import ORCHESTRATORS
 from tests.chaos.fates import armed
-from tests.chaos.market import Market
+from tests.chaos.market import ORCHESTRATORS, Market
 from tests.chaos.places import (
     CONSUMER,
     RELAY,
