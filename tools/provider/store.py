@@ -32,8 +32,9 @@ class ChargeStore:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._file = sqlite3.connect(directory / "charges.sqlite3", isolation_level=None)
+        self._file = sqlite3.connect(directory / "charges.sqlite3", isolation_level=None, check_same_thread=False)
         self._file.row_factory = sqlite3.Row
+        # By whichever thread collects the garbage.
         finalize(self, self._file.close)
         # The write-ahead log survives the death of the process without a sync at every commit.
         self._file.execute("PRAGMA journal_mode = wal")
