@@ -6,6 +6,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import uvloop
 from aiosmtpd.smtp import SMTP
 
 from tools.smtp_sink.sink import Sink
@@ -19,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
     host, _, port = arguments.address.rpartition(":")
     arguments.directory.mkdir(parents=True, exist_ok=True)
-    asyncio.run(serve(host, int(port), arguments.directory))
+    uvloop.run(serve(host, int(port), arguments.directory))
 
 
 async def serve(host: str, port: int, directory: Path) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from email import message_from_bytes
+from email.parser import BytesHeaderParser
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -47,5 +47,5 @@ class Sink:
 
 def _name(content: bytes) -> str:
     """The mail's Message-ID, without what file systems mind; a digest where it has none."""
-    message_id = message_from_bytes(content).get("Message-ID", "")
+    message_id = BytesHeaderParser().parsebytes(content).get("Message-ID", "")
     return re.sub(r"[^\w.@+-]", "", message_id) or hashlib.sha256(content).hexdigest()
