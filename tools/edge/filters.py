@@ -109,6 +109,8 @@ def _jwt(placement: Placement) -> dict[str, Any]:
         "require_expiration": True,
         "clock_skew_seconds": 5,
         "payload_in_metadata": TOKEN_PAYLOAD,
+        # Checking a signature costs as much as all the rest; a token that is known to be good only has its times checked.
+        "jwt_cache_config": {"jwt_cache_size": 1000},
     }
     return extension(
         JWT,
