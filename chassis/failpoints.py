@@ -7,30 +7,40 @@ line in the log.
 
 import os
 import signal
+from collections.abc import Mapping
 
 from chassis import errors, logs
+from chassis.settings import SettingsError
 
 VARIABLE = "TRADEWIND_FAILPOINTS"
+ACTIONS = ("kill", "error", "pause")
 
 log = logs.logger(__name__)
 
+_armed: dict[str, str] = {}
+
 
 def parse(text: str) -> dict[str, str]:
-    """`a=kill,b=error` as a dict. An unknown action is refused: a fail-point that does nothing proves nothing."""
-    armed = dict(item.split("=", 1) for item in text.split(",") if item)
-    unknown = set(armed.values()) - {"kill", "error", "pause"}
-    if unknown:
-        raise ValueError(f"{VARIABLE} names unknown actions: {', '.join(sorted(unknown))}")
+    """`a=kill,b=error` as a dict. Anything else is refused with SettingsError: a fail-point that does nothing proves nothing."""
+    armed: dict[str, str] = {}
+    for item in filter(None, text.split(",")):
+        name, _, action = item.partition("=")
+        if not name or action not in ACTIONS:
+            raise SettingsError(f"{VARIABLE}: {item!r} is not NAME=ACTION with one of {', '.join(ACTIONS)}")
+        armed[name] = action
     return armed
 
 
-_armed = parse(os.environ.get(VARIABLE, ""))
+def arm_from(environment: Mapping[str, str]) -> None:
+    """Arms what this process was started with. Raises SettingsError."""
+    arm(environment.get(VARIABLE, ""))
 
 
 def arm(text: str) -> None:
-    """Replaces what is armed in this process."""
+    """Replaces what is armed in this process. Raises SettingsError."""
+    armed = parse(text)
     _armed.clear()
-    _armed.update(parse(text))
+    _armed.update(armed)
 
 
 async def reach(name: str) -> None:

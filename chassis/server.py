@@ -6,13 +6,14 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Mapping
 
 import uvloop
 
-from chassis import logs, peers, settings
+from chassis import failpoints, logs, peers, settings
 from chassis import manifest as manifests
 from chassis.contract import ContractError
 from chassis.host import Host
@@ -69,6 +70,7 @@ def serve(package: str, wiring: Wiring) -> None:
 
 
 async def _run(package: str, wiring: Wiring) -> None:
+    failpoints.arm_from(os.environ)
     declared, own = manifests.of_package(package), settings.load(RuntimeSettings)
     logs.configure(declared.name, own.version, own.log_level)
     host = Host(declared, own, interceptors)

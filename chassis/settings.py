@@ -1,6 +1,7 @@
 """Settings: secrets from files, the rest from `TRADEWIND_*` variables. A bad one stops the start with one clear line."""
 
 import os
+import re
 import stat
 import types
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 PREFIX = "TRADEWIND_"
+_HIGHEST_PORT = 65_535
 
 
 class SettingsError(Exception):
@@ -58,12 +60,19 @@ def _text(name: str, hint: Any, environment: Mapping[str, str]) -> str | None:
 
 
 def _read_secret(path: Path, *, is_mounted: bool) -> str | None:
-    if not path.exists():
-        return None
-    # A mounted Kubernetes secret is a link to a file; its mode is that of the file.
-    if not is_mounted and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise SettingsError(f"secret file {path} is readable by others: chmod 600 {path}")
-    return path.read_text("utf-8").rstrip("\n")
+    try:
+        if not path.exists():
+            return None
+        if not path.is_file():
+            raise SettingsError(f"secret file {path} is not a file")
+        # A mounted Kubernetes secret is a link to a file; its mode is that of the file.
+        if not is_mounted and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise SettingsError(f"secret file {path} is readable by others: chmod 600 {path}")
+        return path.read_text("utf-8").rstrip("\n")
+    except OSError as error:
+        raise SettingsError(f"secret file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:  # which shows a part of the secret
+        raise SettingsError(f"secret file {path} is not UTF-8 text") from None
 
 
 def _convert(name: str, text: str, hint: Any) -> Any:
@@ -98,6 +107,14 @@ def required(name: str, secret: Secret | None) -> Secret:
     return secret
 
 
+def host_and_port(name: str, address: str) -> tuple[str, int]:
+    """The two parts of an address, HOST:PORT. Raises SettingsError in the name of the setting."""
+    parts = re.fullmatch(r"([\w.:%\[\]-]+):(\d{1,5})", address, re.ASCII)
+    if not parts or int(parts[2]) > _HIGHEST_PORT:
+        raise SettingsError(f"{PREFIX}{name.upper()}: {address!r} is not HOST:PORT with a port up to {_HIGHEST_PORT}")
+    return parts[1], int(parts[2])
+
+
 def _missing(name: str, hint: Any) -> str:
     if _bare(hint) is Secret:
         return f"secret {name} is missing: put it into $TRADEWIND_SECRETS_DIR/{name} (mode 0600)"
@@ -111,6 +128,7 @@ class RuntimeSettings:
     environment: Literal["development", "production"] = "development"
     """Reflection and asserted peers are for development alone."""
     grpc_address: str = "127.0.0.1:7000"
+    """HOST:PORT, or unix:PATH."""
     operations_address: str = "127.0.0.1:9000"
     database_url: Secret | None = None
     database_pool_size: int = 10
@@ -146,6 +164,11 @@ class RuntimeSettings:
     """Of the code: in every log line."""
 
     def __post_init__(self) -> None:
+        """Refuse what nothing could be started with."""
+        # gRPC takes what is no port for another one, in silence.
+        if not self.grpc_address.startswith("unix:"):
+            host_and_port("grpc_address", self.grpc_address)
+        host_and_port("operations_address", self.operations_address)
         if not 0 <= self.trace_sample_ratio <= 1:
             raise SettingsError(f"TRADEWIND_TRACE_SAMPLE_RATIO: {self.trace_sample_ratio} is not between 0 and 1")
 

@@ -14,6 +14,7 @@ from aiosmtplib import (
     SMTPSenderRefused,
 )
 
+from chassis.settings import host_and_port
 from services.notifications.domain import Mail, Refusal
 from services.notifications.settings import Settings
 
@@ -29,12 +30,12 @@ class Mailer:
     """A client of one mail server, for one task at a time. What the server says in words is not passed on: it may quote addresses."""
 
     def __init__(self, settings: Settings) -> None:
-        host, _, port = settings.smtp_address.rpartition(":")
+        host, port = host_and_port("smtp_address", settings.smtp_address)
         self._sender = settings.sender_address
         self._domain = settings.sender_address.rpartition("@")[2]
         self._timeout_seconds = settings.smtp_timeout_seconds
         self._server = SMTP(
-            hostname=host, port=int(port), local_hostname=self._domain, timeout=settings.smtp_timeout_seconds
+            hostname=host, port=port, local_hostname=self._domain, timeout=settings.smtp_timeout_seconds
         )
 
     async def send(self, mail: Mail) -> Refusal | None:

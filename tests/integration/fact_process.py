@@ -1,8 +1,10 @@
 """A process that does nothing but relay, or consume: for tests that kill it."""
 
 import asyncio
+import os
 import sys
 
+from chassis import failpoints
 from chassis.broker import Broker
 from chassis.consumer import Consumer, Fact, Subscription
 from chassis.database import Database, Transaction
@@ -19,6 +21,7 @@ async def hear(tx: Transaction, event: Told, fact: Fact) -> None:
 
 async def main(role: str, database_url: str, nats_url: str, password: str) -> None:
     """Be a `relay` or a `consumer` until somebody ends it."""
+    failpoints.arm_from(os.environ)
     database = Database(database_url)
     await database.open()
     broker = Broker(nats_url, "orders" if role == "relay" else "listener", password)

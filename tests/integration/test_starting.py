@@ -58,8 +58,23 @@ def _start(secrets: Path, **variables: str) -> "subprocess.CompletedProcess[str]
             "TRADEWIND_PEER_IDENTITY=asserted believes whatever a caller says",
         ),
         ({"TRADEWIND_PEER_IDENTITY": "mtls", "TRADEWIND_TLS_DIR": "/nowhere"}, "", "/nowhere/tls.key cannot be read"),
+        ({"TRADEWIND_GRPC_ADDRESS": "127.0.0.1:99999"}, "", "TRADEWIND_GRPC_ADDRESS: '127.0.0.1:99999' is not"),
+        ({"TRADEWIND_OPERATIONS_ADDRESS": "127.0.0.1:abc"}, "", "TRADEWIND_OPERATIONS_ADDRESS: '127.0.0.1:abc' is not"),
+        ({"TRADEWIND_FAILPOINTS": "here=explode"}, "", "TRADEWIND_FAILPOINTS: 'here=explode' is not"),
+        ({"TRADEWIND_FAILPOINTS": "here"}, "", "TRADEWIND_FAILPOINTS: 'here' is not"),
     ],
-    ids=["no database", "no reply key", "no page key", "no number", "asserted in production", "no certificate"],
+    ids=[
+        "no database",
+        "no reply key",
+        "no page key",
+        "no number",
+        "asserted in production",
+        "no certificate",
+        "port out of range",
+        "port of letters",
+        "unknown action",
+        "no action",
+    ],
 )
 def test_what_is_missing_or_wrong_stops_the_start_with_one_line(
     secrets: Path, variables: dict[str, str], missing: str, complaint: str
@@ -70,6 +85,15 @@ def test_what_is_missing_or_wrong_stops_the_start_with_one_line(
     ended = _start(secrets, **variables)
     assert ended.returncode == 2, ended.stderr
     assert complaint in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_secret_that_cannot_be_read_stops_the_start_with_one_line(secrets: Path) -> None:
+    """As everything else that is wrong."""
+    (secrets / "page_key").write_bytes(b"\xff")
+    ended = _start(secrets)
+    assert ended.returncode == 2, ended.stderr
+    assert f"secret file {secrets / 'page_key'} is not UTF-8 text" in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 

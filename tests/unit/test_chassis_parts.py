@@ -13,6 +13,7 @@ from chassis.breaker import THRESHOLD, Breaker
 from chassis.errors import Problem
 from chassis.manifest import ManifestError
 from chassis.paging import Pages
+from chassis.settings import SettingsError
 from chassis.wire import timestamp
 from tradewind.catalog.v1.catalog_service_pb2 import ListProductsRequest
 
@@ -91,7 +92,7 @@ def test_a_problem_survives_the_wire(problem_type: type[Problem], message: str, 
 
 
 async def test_a_fail_point_does_what_it_is_armed_for_and_nothing_otherwise() -> None:
-    """An action that does not exist is refused: a fail-point that does nothing proves nothing."""
+    """Those that are not named let everything pass."""
     await failpoints.reach("somewhere")
     failpoints.arm("somewhere=error")
     try:
@@ -100,8 +101,13 @@ async def test_a_fail_point_does_what_it_is_armed_for_and_nothing_otherwise() ->
         await failpoints.reach("elsewhere")
     finally:
         failpoints.arm("")
-    with pytest.raises(ValueError, match="explode"):
-        failpoints.parse("somewhere=explode")
+
+
+@pytest.mark.parametrize("text", ["somewhere=explode", "somewhere", "=kill", "somewhere=kill,kill"])
+def test_what_arms_no_fail_point_is_refused(text: str) -> None:
+    """A fail-point that does nothing proves nothing."""
+    with pytest.raises(SettingsError, match=r"TRADEWIND_FAILPOINTS: .* is not NAME=ACTION"):
+        failpoints.parse(text)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Settings: what a process is told, and the one line it stops with when it was told something wrong."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,50 @@ def test_a_secret_others_can_read_is_refused(tmp_path: Path) -> None:
     """The message says what to do."""
     with pytest.raises(SettingsError, match="chmod 600"):
         load(Example, {"TRADEWIND_DRAIN_SECONDS": "1", **_secret(tmp_path, "api_key", 0o644)})
+
+
+def _directory(path: Path) -> None:
+    path.mkdir(mode=0o700)
+
+
+def _no_text(path: Path) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(b"hunter\xff")
+
+
+def _no_reading(path: Path) -> None:
+    # Not even root can read there, whom no mode keeps out.
+    path.symlink_to("/proc/self/mem")
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [(_directory, "is not a file"), (_no_text, "is not UTF-8 text"), (_no_reading, "cannot be read: ")],
+    ids=["directory", "no text", "no reading"],
+)
+def test_a_secret_that_cannot_be_read_is_one_clear_line(
+    tmp_path: Path, make: Callable[[Path], None], complaint: str
+) -> None:
+    """Without a byte of the secret."""
+    make(tmp_path / "api_key")
+    with pytest.raises(SettingsError) as raised:
+        load(Example, {"TRADEWIND_DRAIN_SECONDS": "1", "TRADEWIND_SECRETS_DIR": str(tmp_path)})
+    assert str(raised.value).startswith(f"secret file {tmp_path / 'api_key'} {complaint}")
+    assert "0xff" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["grpc_address", "operations_address"])
+@pytest.mark.parametrize("address", ["here:abc", "here", ":7000", "here:99999", "here:-1", "hére:7000", ""])
+def test_an_address_has_a_host_and_a_port(name: str, address: str) -> None:
+    """What is none must not become another one: gRPC would listen on some port nobody named."""
+    with pytest.raises(SettingsError, match=f"TRADEWIND_{name.upper()}: '{address}' is not HOST:PORT"):
+        load(RuntimeSettings, {f"TRADEWIND_{name.upper()}": address})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:65535", "[::1]:7000", "unix:/run/catalog.sock"])
+def test_any_address_grpc_can_listen_on_will_do(address: str) -> None:
+    """A socket's path among them."""
+    assert load(RuntimeSettings, {"TRADEWIND_GRPC_ADDRESS": address}).grpc_address == address
 
 
 @pytest.mark.parametrize(
