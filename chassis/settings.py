@@ -115,6 +115,11 @@ def host_and_port(name: str, address: str) -> tuple[str, int]:
     return parts[1], int(parts[2])
 
 
+def _check_key(name: str, key: Secret | None) -> None:
+    if key and not re.fullmatch("[0-9a-fA-F]{64}", key):
+        raise SettingsError(f"secret {name} is not 32 bytes in hex: openssl rand -hex 32 makes one")
+
+
 def _missing(name: str, hint: Any) -> str:
     if _bare(hint) is Secret:
         return f"secret {name} is missing: put it into $TRADEWIND_SECRETS_DIR/{name} (mode 0600)"
@@ -138,7 +143,7 @@ class RuntimeSettings:
     reply_key: Secret | None = None
     """32 bytes in hex; seals stored replies that hold secrets."""
     page_key: Secret | None = None
-    """Signs page tokens."""
+    """32 bytes in hex; signs page tokens."""
     jwks_url: str = ""
     token_issuer: str = "https://identity.tradewind.dev"  # noqa: S105 — a name, no secret
     token_audience: str = "tradewind"  # noqa: S105 — a name, no secret
@@ -169,6 +174,8 @@ class RuntimeSettings:
         if not self.grpc_address.startswith("unix:"):
             host_and_port("grpc_address", self.grpc_address)
         host_and_port("operations_address", self.operations_address)
+        _check_key("reply_key", self.reply_key)
+        _check_key("page_key", self.page_key)
         if not 0 <= self.trace_sample_ratio <= 1:
             raise SettingsError(f"TRADEWIND_TRACE_SAMPLE_RATIO: {self.trace_sample_ratio} is not between 0 and 1")
 

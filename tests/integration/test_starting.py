@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture
 def secrets(tmp_path: Path, new_database: Callable[[str], str]) -> Path:
     """The secrets catalog needs."""
-    contents = {"database_url": new_database("catalog"), "reply_key": "00", "page_key": "11"}
+    contents = {"database_url": new_database("catalog"), "reply_key": "00" * 32, "page_key": "11" * 32}
     for name, content in contents.items():
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o600)
@@ -88,12 +88,17 @@ def test_what_is_missing_or_wrong_stops_the_start_with_one_line(
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_secret_that_cannot_be_read_stops_the_start_with_one_line(secrets: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"\xff", "page_key is not UTF-8 text"), (b"11", "secret page_key is not 32 bytes in hex")],
+    ids=["no text", "no key"],
+)
+def test_a_secret_that_is_none_stops_the_start_with_one_line(secrets: Path, content: bytes, complaint: str) -> None:
     """As everything else that is wrong."""
-    (secrets / "page_key").write_bytes(b"\xff")
+    (secrets / "page_key").write_bytes(content)
     ended = _start(secrets)
     assert ended.returncode == 2, ended.stderr
-    assert f"secret file {secrets / 'page_key'} is not UTF-8 text" in ended.stderr
+    assert complaint in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 

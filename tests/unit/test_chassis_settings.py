@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chassis.settings import RuntimeSettings, Secret, SettingsError, load, peer_target
+from tools.stack.secrets import kept, write
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,25 @@ def test_an_address_has_a_host_and_a_port(name: str, address: str) -> None:
 def test_any_address_grpc_can_listen_on_will_do(address: str) -> None:
     """A socket's path among them."""
     assert load(RuntimeSettings, {"TRADEWIND_GRPC_ADDRESS": address}).grpc_address == address
+
+
+@pytest.mark.parametrize("name", ["reply_key", "page_key"])
+@pytest.mark.parametrize("key", ["hunter2", "00" * 31, "00" * 33, "zz" * 32, "é" * 64])
+def test_a_key_is_32_bytes_in_hex(tmp_path: Path, name: str, key: str) -> None:
+    """A short one could be guessed. The message says how to make one, and keeps what was found to itself."""
+    write(tmp_path / name, key)
+    with pytest.raises(SettingsError, match=f"secret {name} is not 32 bytes in hex: openssl rand -hex 32") as raised:
+        load(RuntimeSettings, {"TRADEWIND_SECRETS_DIR": str(tmp_path)})
+    assert key not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["reply_key", "page_key"])
+def test_keys_as_the_stack_makes_them_will_do(tmp_path: Path, name: str) -> None:
+    """As will those in capitals."""
+    made = kept(tmp_path / name)
+    assert getattr(load(RuntimeSettings, {"TRADEWIND_SECRETS_DIR": str(tmp_path)}), name) == made
+    write(tmp_path / name, made.upper())
+    assert getattr(load(RuntimeSettings, {"TRADEWIND_SECRETS_DIR": str(tmp_path)}), name) == made.upper()
 
 
 @pytest.mark.parametrize(
