@@ -51,7 +51,7 @@ class Host:
         self._own = own
         self._manifest = declared
         self._interceptors = interceptors
-        self._keys = keys or tokens.http_fetch(own.jwks_url)
+        self._keys = keys or _published_keys(own)
         self._background = Background()
         self._closing = AsyncExitStack()
         self.database = _database(declared, own)
@@ -149,6 +149,14 @@ def _hourly(sweep: Callable[[], Awaitable[None]]) -> Work:
             await asyncio.sleep(SWEEP_SECONDS)
 
     return sweep_hourly
+
+
+def _published_keys(own: RuntimeSettings) -> tokens.Fetch:
+    # Fetched when the first token comes, which is too late to hear that there is nowhere to fetch them from.
+    if not own.jwks_url.startswith(("http://", "https://")):
+        example = "http://identity:9000/.well-known/jwks.json"
+        raise SettingsError(f"TRADEWIND_JWKS_URL: {own.jwks_url!r} is no http(s) URL of keys; {example} is one")
+    return tokens.http_fetch(own.jwks_url)
 
 
 def _database(declared: Manifest, own: RuntimeSettings) -> Database | None:

@@ -145,6 +145,7 @@ class RuntimeSettings:
     page_key: Secret | None = None
     """32 bytes in hex; signs page tokens."""
     jwks_url: str = ""
+    """Where the issuer publishes the keys that its tokens are signed with."""
     token_issuer: str = "https://identity.tradewind.dev"  # noqa: S105 — a name, no secret
     token_audience: str = "tradewind"  # noqa: S105 — a name, no secret
     peer_identity: Literal["mtls", "xfcc", "asserted"] = "asserted"

@@ -15,12 +15,21 @@ from tests.conftest import ROOT
 
 KILLED = -signal.SIGKILL
 
+NO_KEYS = "http://127.0.0.1:9/"
+"""Where nobody publishes keys: for processes that are sent no token."""
+
 
 @asynccontextmanager
 async def process(package: str, socket: Path, **settings: str) -> AsyncIterator[tuple[Process, grpc.aio.Channel]]:
     """A service in a process of its own, for the block, and a channel to it."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'gen'}"}
-    own = {"GRPC_ADDRESS": f"unix:{socket}", "OPERATIONS_ADDRESS": "127.0.0.1:0", "LOG_LEVEL": "debug", **settings}
+    own = {
+        "GRPC_ADDRESS": f"unix:{socket}",
+        "OPERATIONS_ADDRESS": "127.0.0.1:0",
+        "JWKS_URL": NO_KEYS,
+        "LOG_LEVEL": "debug",
+        **settings,
+    }
     with log_of(socket).open("wb") as log:
         started = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", package),

@@ -26,6 +26,7 @@ from tests.integration.notifications import (
     pb,
     read,
 )
+from tests.integration.processes import NO_KEYS
 from tools.stack.addresses import HOST, free_port
 from tradewind.notifications.v1.delivery_pb2 import (
     DELIVERY_STATE_QUEUED,
@@ -182,6 +183,7 @@ async def process(
             "TRADEWIND_SECRETS_DIR": str(secrets),
             "TRADEWIND_GRPC_ADDRESS": f"{HOST}:{free_port()}",
             "TRADEWIND_OPERATIONS_ADDRESS": f"{HOST}:{free_port()}",
+            "TRADEWIND_JWKS_URL": NO_KEYS,
             "TRADEWIND_NATS_URL": nats_server.url,
             "TRADEWIND_SMTP_ADDRESS": mailbox.address,
             "TRADEWIND_FAILPOINTS": failpoints,

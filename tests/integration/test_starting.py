@@ -14,6 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from tests.integration.processes import NO_KEYS
 from tests.integration.stub import InventoryServiceStub, availability, serving
 from tools.stack.addresses import free_port
 from tools.stack.postgres import Postgres
@@ -39,6 +40,7 @@ def _start(secrets: Path, **variables: str) -> "subprocess.CompletedProcess[str]
         "TRADEWIND_SECRETS_DIR": str(secrets),
         "TRADEWIND_GRPC_ADDRESS": f"127.0.0.1:{free_port()}",
         "TRADEWIND_OPERATIONS_ADDRESS": f"127.0.0.1:{free_port()}",
+        "TRADEWIND_JWKS_URL": NO_KEYS,
         **variables,
     }
     command = [sys.executable, "-m", "services.catalog"]
@@ -60,6 +62,8 @@ def _start(secrets: Path, **variables: str) -> "subprocess.CompletedProcess[str]
         ({"TRADEWIND_PEER_IDENTITY": "mtls", "TRADEWIND_TLS_DIR": "/nowhere"}, "", "/nowhere/tls.key cannot be read"),
         ({"TRADEWIND_GRPC_ADDRESS": "127.0.0.1:99999"}, "", "TRADEWIND_GRPC_ADDRESS: '127.0.0.1:99999' is not"),
         ({"TRADEWIND_OPERATIONS_ADDRESS": "127.0.0.1:abc"}, "", "TRADEWIND_OPERATIONS_ADDRESS: '127.0.0.1:abc' is not"),
+        ({"TRADEWIND_JWKS_URL": ""}, "", "TRADEWIND_JWKS_URL: '' is no http(s) URL"),
+        ({"TRADEWIND_JWKS_URL": "identity:9001"}, "", "TRADEWIND_JWKS_URL: 'identity:9001' is no http(s) URL"),
         ({"TRADEWIND_FAILPOINTS": "here=explode"}, "", "TRADEWIND_FAILPOINTS: 'here=explode' is not"),
         ({"TRADEWIND_FAILPOINTS": "here"}, "", "TRADEWIND_FAILPOINTS: 'here' is not"),
     ],
@@ -72,6 +76,8 @@ def _start(secrets: Path, **variables: str) -> "subprocess.CompletedProcess[str]
         "no certificate",
         "port out of range",
         "port of letters",
+        "no way to get keys",
+        "keys from no web server",
         "unknown action",
         "no action",
     ],
