@@ -14,6 +14,7 @@ _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0
 # Longer than any of them takes to finish what it has begun: a second cancellation would cut that short.
 _CANCEL_AGAIN_SECONDS = 8.0
+_LEAVE_SECONDS = 2.0
 
 
 class Background:
@@ -26,15 +27,22 @@ class Background:
         """Keeps each of them running."""
         self._tasks += [asyncio.create_task(_kept_running(work), name=_name(work)) for work in works]
 
+    @property
+    def is_running(self) -> bool:
+        """Whether any of them is at work: also after `stop`, when one would not let go."""
+        return any(not task.done() for task in self._tasks)
+
     async def stop(self) -> None:
-        """Cancels them until they have let go."""
-        running = set(self._tasks)
-        while running:
-            for task in running:
-                task.cancel()
-            # Once may not be enough: before Python 3.12, `wait_for` loses a cancellation that meets its result.
-            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
-        self._tasks.clear()
+        """Cancels them until they have let go. One that never does is named in the log, and left."""
+        # Once may not be enough: before Python 3.12, `wait_for` loses a cancellation that meets its result.
+        for seconds in (_CANCEL_AGAIN_SECONDS, _LEAVE_SECONDS):
+            if running := [task for task in self._tasks if not task.done()]:
+                for task in running:
+                    task.cancel()
+                await asyncio.wait(running, timeout=seconds)
+        self._tasks = [task for task in self._tasks if not task.done()]
+        for task in self._tasks:
+            log.error("background_left", work=task.get_name())
 
 
 async def uninterrupted(ending: Coroutine[None, None, None]) -> None:

@@ -80,6 +80,11 @@ class Host:
         await self._closing.aclose()
         log.info("stopped")
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether some work would not let go, though everything else is closed."""
+        return self._background.is_running
+
     async def _bring_up(self, wiring: Wiring) -> None:
         if self.database:
             await self.database.open()

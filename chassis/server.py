@@ -62,7 +62,7 @@ def interceptors(
 
 
 def serve(package: str, wiring: Wiring) -> None:
-    """Runs a service until SIGTERM or SIGINT. Exits with 2 and one line on stderr when it cannot start."""
+    """Runs a service until SIGTERM or SIGINT. Exits with 2 and one line on stderr when it cannot start, 1 when work was left."""
     try:
         uvloop.run(_run(package, wiring))
     except (SettingsError, ManifestError, ContractError) as error:
@@ -84,6 +84,9 @@ async def _run(package: str, wiring: Wiring) -> None:
         await stop.wait()
     finally:
         await host.stop()
+    if host.is_held_up:
+        # The event loop would wait for it, for ever.
+        os._exit(1)
 
 
 def _freeze_garbage() -> None:
