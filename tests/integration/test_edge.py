@@ -300,6 +300,20 @@ async def test_nobody_outside_passes_for_a_service(edge: EdgeClient) -> None:
     assert metadata["x-request-id"] == response.headers["x-request-id"] != "mine"
 
 
+async def test_nobody_outside_decides_what_is_traced(edge: EdgeClient) -> None:
+    """Neither by JSON nor by gRPC: a sampled trace costs, and begins behind the edge."""
+    brought = {
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate": "vendor=value",
+        "baggage": "user=somebody",
+    }
+    await edge.http.get("/v1/products/X", headers=brought)
+    await CatalogServiceStub(edge.channel).GetProduct(
+        catalog.GetProductRequest(sku="X"), metadata=list(brought.items())
+    )
+    assert [brought.keys() & seen.metadata.keys() for seen in edge.upstream.seen] == [set(), set()]
+
+
 async def test_the_token_goes_on_to_the_service(edge: EdgeClient) -> None:
     """Services trust no edge: they check the token again."""
     headers = edge.customer()

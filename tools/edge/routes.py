@@ -14,8 +14,9 @@ from tools.edge.settings import Settings
 # The service ends a call at the method's timeout and says so precisely; the edge only when nothing came of that.
 TIMEOUT_MARGIN_SECONDS = 0.5
 
-# Everything outside is a stranger, whatever its headers say about the workload that sent them.
-FORGEABLE_HEADERS = ["x-tradewind-peer", "x-forwarded-client-cert"]
+# Everything outside is a stranger, whatever its headers say about the workload that sent them. Nor does it choose which
+# requests are traced: a trace begins behind the edge, as often as the services' settings say.
+FORGEABLE_HEADERS = ["x-tradewind-peer", "x-forwarded-client-cert", "traceparent", "tracestate", "baggage"]
 
 # What is no method must not be looked for among them.
 NOT_TRANSCODED = {filters.TRANSCODER: filters.disabled()}
