@@ -80,6 +80,11 @@ async def count_attempt(reader: Reader, email_hash: bytes, now: datetime) -> boo
     )
 
 
+async def take_back_attempt(tx: Transaction, email_hash: bytes) -> None:
+    """Let the last attempt that was counted not count."""
+    await tx.execute(SQL.take_back_attempt, email_hash=email_hash, settles_after=ATTEMPT_SETTLES_AFTER)
+
+
 async def attempts_settled_at(reader: Reader, email_hash: bytes) -> datetime | None:
     """When none of the attempts will count any more; None when there were none."""
     row = await reader.first(SQL.attempts_settled_at, email_hash=email_hash)

@@ -53,14 +53,19 @@ class UseCases:
     async def authenticate(self, email: str, password: str) -> User:
         """The user who has this address and password. Raises LoginLocked, CredentialsRefused, HashingBusy.
 
-        An attempt is counted before the password is compared: a thousand guesses at once are a thousand attempts.
+        An attempt is counted before the password is compared: a thousand guesses at once are a thousand attempts. It is
+        taken back when the password could not be compared: a busy server locks nobody out.
         """
         email_hash = domain.email_hash(email)
         async with self._database.read() as reader:
             if not await store.count_attempt(reader, email_hash, self._clock.now()):
                 raise domain.locked(await store.attempts_settled_at(reader, email_hash), self._clock.now())
             found = await store.find_credentials(reader, domain.normalized(email))
-            is_right = await self._passwords.is_right(password, found.password_hash if found else None)
+            try:
+                is_right = await self._passwords.is_right(password, found.password_hash if found else None)
+            except domain.HashingBusy:
+                await self._take_back_attempt(email_hash)
+                raise
             if not found or not is_right:
                 raise domain.CredentialsRefused("the address or the password is wrong")
             await store.forget_attempts(reader, email_hash)
@@ -166,6 +171,11 @@ class UseCases:
         """Forget the sessions and keys that ended and the attempts that count no more."""
         async with self._database.read() as reader:
             await store.sweep(reader, self._clock.now())
+
+    async def _take_back_attempt(self, email_hash: bytes) -> None:
+        # In a transaction, which is not sent again when its connection dies: one taken back twice is a free guess.
+        async with self._database.transaction() as tx:
+            await store.take_back_attempt(tx, email_hash)
 
     def _tokens(self, user: User, refresh: RefreshToken, now: datetime) -> TokenPair:
         return TokenPair(self._signer.sign(user, now), refresh, now + REFRESH_TOKEN_LIFETIME)

@@ -106,6 +106,21 @@ async def test_guesses_made_at_once_are_counted_one_by_one(identity: Identity) -
     assert outcomes == {"CREDENTIALS_REFUSED": ATTEMPTS_AT_ONCE, "LOGIN_LOCKED": ATTEMPTS_AT_ONCE}
 
 
+async def test_a_busy_server_locks_nobody_out(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password that could not be compared was no attempt."""
+    write_secrets(tmp_path, monkeypatch)
+    monkeypatch.setenv("TRADEWIND_HASHING_THREADS", "1")
+    monkeypatch.setenv("TRADEWIND_HASHING_QUEUE", "0")
+    async with identity_on(new_database("identity")) as identity:
+        outcomes = await refusals(*(identity.log_in(password=WRONG) for _ in range(ATTEMPTS_AT_ONCE)))
+        assert outcomes.keys() == {"CREDENTIALS_REFUSED", "HASHING_BUSY"}
+        await fail_to_log_in(identity, "ada@example.com", outcomes["HASHING_BUSY"])
+        with refused(errors.ResourceExhausted, "LOGIN_LOCKED"):
+            await identity.log_in(password=WRONG)
+
+
 async def test_a_login_settles_the_failures_before_it(identity: Identity) -> None:
     """Whoever mistyped and then got it right starts anew."""
     for _ in range(2):

@@ -35,11 +35,15 @@ FOR UPDATE;
 -- name: count_attempt
 -- One row when the attempt fits into the rate, none when it does not: then nothing is counted.
 INSERT INTO login_rate AS rate (email_hash, settled_at)
-VALUES (%(email_hash)s, %(now)s + %(settles_after)s)
+VALUES (%(email_hash)s, %(now)s::timestamptz + %(settles_after)s::interval)
 ON CONFLICT (email_hash) DO UPDATE
-SET settled_at = greatest(rate.settled_at, %(now)s) + %(settles_after)s
-WHERE greatest(rate.settled_at, %(now)s) + %(settles_after)s <= %(now)s + %(at_most_ahead)s
+SET settled_at = greatest(rate.settled_at, %(now)s::timestamptz) + %(settles_after)s::interval
+WHERE greatest(rate.settled_at, %(now)s::timestamptz) + %(settles_after)s::interval <= %(now)s::timestamptz + %(at_most_ahead)s::interval
 RETURNING settled_at;
+
+-- name: take_back_attempt
+-- No row when a login has settled all attempts meanwhile.
+UPDATE login_rate SET settled_at = settled_at - %(settles_after)s::interval::interval WHERE email_hash = %(email_hash)s;
 
 -- name: attempts_settled_at
 SELECT settled_at FROM login_rate WHERE email_hash = %(email_hash)s;
