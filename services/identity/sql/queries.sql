@@ -43,7 +43,7 @@ RETURNING settled_at;
 
 -- name: take_back_attempt
 -- No row when a login has settled all attempts meanwhile.
-UPDATE login_rate SET settled_at = settled_at - %(settles_after)s::interval::interval WHERE email_hash = %(email_hash)s;
+UPDATE login_rate SET settled_at = settled_at - %(settles_after)s::interval WHERE email_hash = %(email_hash)s;
 
 -- name: attempts_settled_at
 SELECT settled_at FROM login_rate WHERE email_hash = %(email_hash)s;
