@@ -14,7 +14,7 @@ from chassis import errors
 from chassis.contract import Method
 
 if TYPE_CHECKING:
-    from chassis.database import Transaction
+    from chassis.database import Reader, Transaction
     from chassis.idempotency import Once
 
 
@@ -94,9 +94,12 @@ class Call:
         """
         return self._once(keep_forever=keep_forever)
 
-    async def recall(self) -> None:
-        """Gives a repeat the stored answer now: for work outside of `once`, which must not be done for it again."""
-        await self._once.recall()
+    def unanswered(self) -> "AbstractAsyncContextManager[Reader]":
+        """Statements ahead of `once`, for work outside of any transaction that is not to be done for a repeat.
+
+        A repeat gets the stored answer as soon as one is run.
+        """
+        return self._once.unanswered()
 
     @property
     def _once(self) -> "Once":

@@ -4,13 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, LiteralString, TypeVar
+from typing import TypeVar
 
-import psycopg
-
-from chassis import deadline
 from chassis.errors import TransientProblem
-from chassis.pool import CHECKOUT_SECONDS, LONGEST_STATEMENT_SECONDS, Connection, Pool, Row
+from chassis.pool import Command, Pool, Result, Row
 from chassis.sqlstate import (
     CheckViolation,
     ConstraintViolation,
@@ -20,16 +17,18 @@ from chassis.sqlstate import (
     StatementTimeout,
     TransactionConflict,
     UniqueViolation,
-    translated,
 )
-from chassis.transaction import Cursor, Params, Reader, Transaction
+from chassis.transaction import NotToBeDoneError, Opening, Reader, Transaction, run
 
 __all__ = [
     "CheckViolation",
+    "Command",
     "ConstraintViolation",
     "Database",
     "DatabaseUnavailable",
     "ForeignKeyViolation",
+    "NotToBeDoneError",
+    "Opening",
     "Reader",
     "Row",
     "StatementTimeout",
@@ -42,7 +41,6 @@ __all__ = [
 T = TypeVar("T")
 
 CONFLICT_ATTEMPTS = 4
-PATIENT_SHARE = 0.8
 
 _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 
@@ -78,30 +76,31 @@ class Database:
         return True
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[Reader]:
+    async def read(self, opening: Opening | None = None) -> AsyncIterator[Reader]:
         """Single statements, each on its own; no connection is held between them.
 
-        One whose connection turns out to be dead is sent once more, so it must be a query, or idempotent.
+        One whose connection turns out to be dead is sent once more, so it must be a query, or idempotent. An opening
+        statement goes ahead of each, in its transaction; NotToBeDoneError when it is violated.
         """
-        yield _PoolReader(self._pool)
+        yield _PoolReader(self._pool, opening)
 
     @asynccontextmanager
-    async def transaction(self, opening: LiteralString = "", /, **params: Any) -> AsyncIterator[Transaction]:
+    async def transaction(self, opening: Opening | None = None) -> AsyncIterator[Transaction]:
         """BEGIN, the block, COMMIT; ROLLBACK when the block raises. Not to be nested.
 
-        The opening statement travels with the BEGIN; its rows are in `Transaction.opened`. No statement may take longer
-        than the deadline of the current call leaves.
+        Raises NotToBeDoneError when the opening statement is violated, which shows with the first result that the block
+        asks for, or at its end. No statement may take longer than the deadline of the current call leaves.
         """
         if in_transaction():
             raise RuntimeError("this task has a transaction open already")
-        connection, tx = await self._begun(opening, params)
+        tx = Transaction(self._pool, opening)
         _in_transaction.set(True)
         try:
             yield tx
             await tx.commit()
         finally:
             _in_transaction.set(False)
-            await self._pool.give_back(connection)
+            await tx.end()
         if tx.publishes:
             self.published.set()
 
@@ -116,49 +115,23 @@ class Database:
         async with self.transaction() as tx:
             return await effect(tx)
 
-    async def _begun(self, opening: LiteralString, params: Params) -> tuple[Connection, Transaction]:
-        try:
-            return await self._begin(opening, params)
-        except NoConnection:
-            raise
-        except DatabaseUnavailable:
-            # The connection was dead, but nothing has happened yet: begin again on a live one.
-            await self._pool.discard_dead()
-            return await self._begin(opening, params)
-
-    async def _begin(self, opening: LiteralString, params: Params) -> tuple[Connection, Transaction]:
-        seconds = deadline.shrunk(LONGEST_STATEMENT_SECONDS)
-        connection = await self._pool.take(_patience())
-        try:
-            return connection, await Transaction.begun(connection, seconds, opening, params)
-        except BaseException:
-            await self._pool.give_back(connection)
-            raise
-
-
-def _patience() -> float:
-    """Seconds to wait for a connection: never so long that the caller's deadline passes before it learns that there is none."""
-    return PATIENT_SHARE * deadline.shrunk(CHECKOUT_SECONDS / PATIENT_SHARE)
-
 
 class _PoolReader(Reader):
     """Takes a connection for each statement. A result is complete when it arrives, so none is needed to read it."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, opening: Opening | None) -> None:
         self._pool = pool
+        self._opening = opening
 
-    async def _run(self, statement: LiteralString, params: Params) -> Cursor:
+    async def _run(self, command: Command) -> Result:
         try:
-            return await self._run_once(statement, params)
+            return await self._run_once(command)
         except NoConnection:
             raise
         except DatabaseUnavailable:
             await self._pool.discard_dead()
-            return await self._run_once(statement, params)
+            return await self._run_once(command)
 
-    async def _run_once(self, statement: LiteralString, params: Params) -> Cursor:
-        async with self._pool.lend(_patience()) as connection:
-            try:
-                return await connection.execute(statement, params or None)
-            except psycopg.Error as error:
-                raise translated(error) from None
+    async def _run_once(self, command: Command) -> Result:
+        async with self._pool.lend() as connection:
+            return await run(connection, self._opening, command)

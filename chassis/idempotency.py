@@ -19,11 +19,12 @@ from google.rpc import status_pb2
 
 from chassis import errors, status
 from chassis.contract import Method
-from chassis.database import Database, Row, Transaction
+from chassis.database import Command, Database, NotToBeDoneError, Opening, Reader, Row, Transaction
 from chassis.statements import Statements
 
 KEPT = timedelta(days=7)
 SWEEP_BATCH = 5_000
+_KEY = "request_pkey"
 _NONCE_BYTES = 12
 
 SQL = Statements("chassis", "sql/request.sql")
@@ -50,8 +51,8 @@ class Once(Protocol):
         """The transaction that holds the claim, or the answer given before as an exception."""
         ...
 
-    async def recall(self) -> None:
-        """The answer given before as an exception; nothing when there is none."""
+    def unanswered(self) -> AbstractAsyncContextManager[Reader]:
+        """Statements ahead of the claim, or the answer given before as an exception."""
         ...
 
 
@@ -107,13 +108,9 @@ class RequestStore:
         for something else. A permanent Problem raised inside becomes the answer, and undoes the effect unless it says
         that it keeps it.
         """
-        columns = {**claim.key.columns, "fingerprint": claim.fingerprint, "kept_forever": keep_forever}
-        is_ours, final = False, None
+        final = None
         try:
-            async with self._database.transaction(SQL.claim, **columns) as tx:
-                if not tx.opened:
-                    raise await self._stored_answer(tx, claim)
-                is_ours = True
+            async with self._database.transaction(_claiming(claim, keep_forever=keep_forever)) as tx:
                 try:
                     yield tx
                 except errors.Problem as problem:
@@ -122,19 +119,23 @@ class RequestStore:
                     final = problem
                 reply, refusal = (None, _serialized(final)) if final else (self._kept(claim, tx), None)
                 tx.closing(SQL.keep_answer, **claim.key.columns, reply=reply, refusal=refusal)
+        except NotToBeDoneError:
+            raise await self._stored_answer(claim) from None
         except errors.Problem as problem:
-            if is_ours and not problem.is_transient:
-                await self._keep_refusal(claim, columns, problem)
+            if not problem.is_transient:
+                await self._keep_refusal(claim, problem, keep_forever=keep_forever)
             raise
         if final:
             raise final
 
-    async def recall(self, claim: Claim) -> None:
-        """Raise what `once` would raise for a claim that has its answer; return when it has none yet."""
-        async with self._database.read() as database:
-            stored = await database.first(SQL.stored_answer, **claim.key.columns)
-        if stored:
-            raise self._answer(claim, stored)
+    @asynccontextmanager
+    async def unanswered(self, claim: Claim) -> AsyncIterator[Reader]:
+        """Statements of a claim that has no answer yet. For one that has, raises what `once` would raise."""
+        try:
+            async with self._database.read(Opening(Command(SQL.is_unanswered, claim.key.columns), _KEY)) as reader:
+                yield reader
+        except NotToBeDoneError:
+            raise await self._stored_answer(claim) from None
 
     async def sweep(self) -> None:
         """Forget the answers nobody will ask for again."""
@@ -142,14 +143,19 @@ class RequestStore:
             while await database.execute(SQL.sweep, age=KEPT, batch=SWEEP_BATCH) == SWEEP_BATCH:
                 pass
 
-    async def _keep_refusal(self, claim: Claim, columns: dict[str, object], problem: errors.Problem) -> None:
-        async with self._database.transaction(SQL.keep_refusal, **columns, refusal=_serialized(problem)) as tx:
-            # The rollback let go of the claim. A duplicate that got hold of it in between has given the first answer.
-            if not tx.opened:
-                raise await self._stored_answer(tx, claim) from problem
+    async def _keep_refusal(self, claim: Claim, problem: errors.Problem, *, keep_forever: bool) -> None:
+        try:
+            async with self._database.transaction(
+                _claiming(claim, keep_forever=keep_forever, refusal=_serialized(problem))
+            ):
+                pass
+        except NotToBeDoneError:
+            # It had its answer, or a duplicate has given one since the rollback let go of the claim.
+            raise await self._stored_answer(claim) from problem
 
-    async def _stored_answer(self, tx: Transaction, claim: Claim) -> Exception:
-        return self._answer(claim, await tx.one(SQL.stored_answer, **claim.key.columns))
+    async def _stored_answer(self, claim: Claim) -> Exception:
+        async with self._database.read() as reader:
+            return self._answer(claim, await reader.one(SQL.stored_answer, **claim.key.columns))
 
     def _answer(self, claim: Claim, stored: Row) -> Exception:
         if not hmac.compare_digest(stored["fingerprint"], claim.fingerprint):
@@ -171,6 +177,12 @@ class RequestStore:
         if not claim.is_sealed:
             return reply
         return self._cipher.decrypt(reply[:_NONCE_BYTES], reply[_NONCE_BYTES:], _context(claim.key))
+
+
+def _claiming(claim: Claim, *, keep_forever: bool, refusal: bytes | None = None) -> Opening:
+    """What takes hold of a claim, unless it has its answer."""
+    values = {**claim.key.columns, "fingerprint": claim.fingerprint, "kept_forever": keep_forever, "refusal": refusal}
+    return Opening(Command(SQL.claim, values), _KEY)
 
 
 def _serialized(problem: errors.Problem) -> bytes:

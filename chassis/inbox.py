@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from google.protobuf.message import DecodeError, Message
 
 from chassis import contract, traceparent
-from chassis.database import Database, Transaction
+from chassis.database import Command, Database, NotToBeDoneError, Opening, Transaction
 from chassis.statements import Statements
 
 # Longer than any stream keeps a fact, so that none of them is new a second time.
@@ -109,12 +109,14 @@ class Inbox:
         event, handler, subscription = self._route(letter)
         message, fact = _read(letter, event)
         traceparent.carry(fact.traceparent)
-        async with self._database.transaction(SQL.arrive, event_id=fact.id, consumer=self._consumer) as tx:
-            if not tx.opened:
-                return False
-            if subscription.contiguous:
-                await self._advance(tx, fact, accept_gap=accept_gap)
-            await handler(tx, message, fact)
+        arriving = Opening(Command(SQL.arrive, {"event_id": fact.id, "consumer": self._consumer}), "inbox_pkey")
+        try:
+            async with self._database.transaction(arriving) as tx:
+                if subscription.contiguous:
+                    await self._advance(tx, fact, accept_gap=accept_gap)
+                await handler(tx, message, fact)
+        except NotToBeDoneError:
+            return False
         return True
 
     async def sweep(self) -> None:

@@ -1,33 +1,36 @@
 """The outbox: a fact becomes a row in the transaction of the state it tells of."""
 
 from collections.abc import Sequence
-from typing import Any, LiteralString
 from zlib import crc32
 
 from google.protobuf.message import Message
 
 from chassis import contract, ids, traceparent
+from chassis.pool import Command
+from chassis.statements import Statements
 
 PARTITIONS = 16
 # The broker takes twice as much: an envelope fits in.
 LARGEST_FACT_BYTES = 256 * 1024
 
-_INSERT = (
-    "INSERT INTO outbox (event_id, type, aggregate_id, aggregate_version, partition, payload, traceparent) VALUES "
-)
-_ROW = "(%s, %s, %s, %s, %s, %s, %s)"
+SQL = Statements("chassis", "sql/outbox.sql")
 
 
-def insertion(facts: Sequence[Message]) -> tuple[LiteralString, list[Any]]:
-    """One statement that appends all the facts in their order, and its parameters."""
-    context = traceparent.current() or None
-    params = [value for fact in facts for value in (*_columns(fact), context)]
-    return _INSERT + ", ".join([_ROW] * len(facts)), params
+def insertion(facts: Sequence[Message]) -> Command:
+    """What appends all the facts, in their order."""
+    columns = zip(*map(_columns, facts), strict=True)
+    return Command(
+        SQL.append,
+        dict(zip(_COLUMNS, map(list, columns), strict=True)) | {"traceparent": traceparent.current() or None},
+    )
 
 
 def partition(aggregate_id: str) -> int:
     """The partition all facts about one aggregate go through, in their order."""
     return crc32(aggregate_id.encode()) % PARTITIONS
+
+
+_COLUMNS = ("event_ids", "types", "aggregate_ids", "aggregate_versions", "partitions", "payloads")
 
 
 def _columns(fact: Message) -> tuple[str, str, str, int, int, bytes]:

@@ -3,10 +3,12 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from itertools import count
+from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 import psycopg_pool
@@ -16,15 +18,16 @@ from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
-from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from chassis import deadline
 from chassis.sqlstate import translated
 
 Row: TypeAlias = dict[str, Any]
 
 LONGEST_STATEMENT_SECONDS = 5.0
 CHECKOUT_SECONDS = 2.0
+PATIENT_SHARE = 0.8
 NOTICE_SECONDS = 0.1
 """How long a refused connection may take to be noticed."""
 
@@ -32,30 +35,62 @@ _CONNECTIONS = Gauge("db_pool_connections", "Connections of the pool, by state."
 _WAITING = Gauge("db_pool_waiting", "Tasks that wait for a connection.")
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A statement, and the values of its parameters, which are written `%(name)s`."""
+
+    statement: LiteralString
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a statement came to."""
+
+    rows: list[Row]
+    touched: int
+    """How many rows it read or wrote."""
+
+
 class Connection(psycopg.AsyncConnection[Row]):
-    """A connection that can also send several statements at once, with their values written into them."""
+    """A connection that sends several statements in one round trip, each parsed and planned only once."""
 
-    @cached_property
-    def _adapting(self) -> abc.Transformer:
-        # Kept, since it remembers how each type is written and read.
-        return Transformer(self)
+    async def run(self, *commands: Command) -> Result:
+        """Run them in this order; what the last one came to. Raises psycopg.Error; what follows an error does not run.
 
-    def literal(self, value: Any) -> str:
+        Outside of BEGIN and COMMIT they are one transaction. A statement without values is sent as it stands. Any other is
+        prepared when it comes for the first time, its types taken from the statement itself.
+        """
+        await self._prepare({command.statement for command in commands if command.values} - self._calls.keys())
+        result = (await self._exchange(map(self._call, commands)))[-1]
+        return Result(self._rows(result), result.command_tuples or 0)
+
+    async def _prepare(self, statements: Iterable[LiteralString]) -> None:
+        prepared = {statement: (f"s{next(self._numbers)}", _Numbered()) for statement in statements}
+        if not prepared:
+            return
+        await self._exchange(f"PREPARE {name} AS {statement % names}" for statement, (name, names) in prepared.items())
+        for statement, (name, names) in prepared.items():
+            self._calls[statement] = f"EXECUTE {name}({', '.join(f'%({each})s' for each in names)})"
+
+    def _call(self, command: Command) -> str:
+        if not command.values:
+            return command.statement
+        return self._calls[command.statement] % {name: self._literal(value) for name, value in command.values.items()}
+
+    def _literal(self, value: Any) -> str:
         """The value as SQL, quoted by libpq."""
         return "NULL" if value is None else bytes(self._adapting.as_literal(value)).decode()
 
-    async def send(self, statements: str) -> list[Row]:
-        """Run statements, separated by semicolons, in one round trip; the rows of the last. Raises psycopg.Error.
-
-        Only the simple protocol can do that, which neither prepares nor takes parameters. A cursor could as well, but what
-        it makes ready for statements of any kind takes longer than libpq needs for these.
-        """
-        self.pgconn.send_query(statements.encode())
-        results = await self.wait(generators.execute(self.pgconn))
+    async def _exchange(self, statements: Iterable[str]) -> list[PGresult]:
+        # The simple protocol takes any number of statements at once. A cursor could send them too, but what it makes ready
+        # for statements of any kind takes longer than libpq needs for these.
+        self.pgconn.send_query(";\n".join(statements).encode())
+        results: list[PGresult] = await self.wait(generators.execute(self.pgconn))
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
                 raise error_from_result(result)
-        return self._rows(results[-1])
+        return results
 
     def _rows(self, result: PGresult) -> list[Row]:
         if not result.ntuples:
@@ -65,9 +100,32 @@ class Connection(psycopg.AsyncConnection[Row]):
         rows: list[tuple[Any, ...]] = self._adapting.load_rows(0, result.ntuples, tuple)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    @cached_property
+    def _calls(self) -> dict[str, str]:
+        """The statements the server has prepared, and what calls each."""
+        return {}
+
+    @cached_property
+    def _numbers(self) -> Iterator[int]:
+        # None is used twice: whoever was interrupted does not know what the server has prepared.
+        return count()
+
+    @cached_property
+    def _adapting(self) -> abc.Transformer:
+        # Kept, since it remembers how each type is written and read.
+        return Transformer(self)
+
+
+class _Numbered(dict[str, str]):
+    """Names a statement's parameters as PREPARE wants them, in the order in which they appear."""
+
+    def __missing__(self, name: str) -> str:
+        self[name] = f"${len(self) + 1}"
+        return self[name]
+
 
 class Pool:
-    """Connections in autocommit mode, whose statements are prepared when they come a second time."""
+    """Connections in autocommit mode."""
 
     def __init__(self, url: str, *, name: str, max_connections: int, max_waiting: int) -> None:
         self._cleaning: set[asyncio.Task[None]] = set()
@@ -85,8 +143,6 @@ class Pool:
             reconnect_failed=self._note_failure,
             kwargs={
                 "autocommit": True,
-                "prepare_threshold": 1,
-                "row_factory": dict_row,
                 "application_name": name,
                 "connect_timeout": 2,
                 "tcp_user_timeout": 5000,
@@ -109,19 +165,19 @@ class Pool:
         await self._pool.close()
 
     @asynccontextmanager
-    async def lend(self, patience: float) -> AsyncIterator[Connection]:
+    async def lend(self) -> AsyncIterator[Connection]:
         """A connection for the block."""
-        connection = await self.take(patience)
+        connection = await self.take()
         try:
             yield connection
         finally:
             await self.give_back(connection)
 
-    async def take(self, patience: float) -> Connection:
-        """A connection, to be given back. Raises NoConnection after `patience` seconds."""
+    async def take(self) -> Connection:
+        """A connection, to be given back. Raises NoConnection when none becomes free in time."""
         cancellations = _cancellations()
         try:
-            connection = await self._free_connection(patience)
+            connection = await self._free_connection(_patience())
         except psycopg.Error as error:
             raise translated(error) from None
         # The pool waits by `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that meets the result.
@@ -162,6 +218,11 @@ class Pool:
         with suppress(psycopg.Error):
             await connection.rollback()
         await self._pool.putconn(connection)
+
+
+def _patience() -> float:
+    """Seconds to wait for a connection: never so long that the caller's deadline passes before it learns that there is none."""
+    return PATIENT_SHARE * deadline.shrunk(CHECKOUT_SECONDS / PATIENT_SHARE)
 
 
 def _cancellations() -> int:

@@ -113,10 +113,10 @@ class Relay:
     async def _publish_batch(self) -> bool:
         """Publish the oldest facts of every partition nobody else has taken; tell whether there may be more."""
         partitions = {"partitions": outbox.PARTITIONS, "lock": ADVISORY_LOCK}
-        async with self._database.transaction(SQL.take_partitions, **partitions) as tx:
-            if not tx.opened:
+        async with self._database.transaction() as tx:
+            taken = [row["partition"] for row in await tx.all(SQL.take_partitions, **partitions)]
+            if not taken:
                 return False
-            taken = [row["partition"] for row in tx.opened]
             facts = await tx.all(SQL.next_facts, taken=taken, batch=FACTS_PER_PARTITION)
             stored, problem = await self._store(facts)
             await failpoints.reach("relay.after_publish")

@@ -7,6 +7,9 @@ from typing import LiteralString
 
 _NAME = re.compile(r"^-- name: (?P<name>[a-z][a-z0-9_]*)[ \t]*$", re.MULTILINE)
 
+# Left in, the last one would hide whatever is sent after the statement.
+_COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
+
 
 class Statements:
     """`Statements("services.inventory").lock_stock` is the text that follows `-- name: lock_stock`.
@@ -34,7 +37,8 @@ class Statements:
         names = list(_NAME.finditer(source))
         ends = [name.start() for name in names[1:]] + [len(source)]
         texts = {
-            name["name"]: source[name.end() : end].strip().rstrip(";") for name, end in zip(names, ends, strict=True)
+            name["name"]: _COMMENT.sub("", source[name.end() : end]).strip().rstrip(";")
+            for name, end in zip(names, ends, strict=True)
         }
         if len(texts) < len(names):
             raise ValueError(f"{self._package}/{self._path} gives two statements one name")

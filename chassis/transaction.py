@@ -1,70 +1,79 @@
 """Statements on a connection, and the transaction that carries facts and an answer along with them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Callable, Mapping, Sequence
-from typing import Any, LiteralString, Self, TypeAlias, TypeVar
+from collections.abc import AsyncIterable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from google.protobuf.message import Message
 from psycopg.pq import TransactionStatus
 
-from chassis import outbox
-from chassis.pool import Connection, Row
-from chassis.sqlstate import translated
+from chassis import deadline, outbox
+from chassis.pool import LONGEST_STATEMENT_SECONDS, Command, Connection, Pool, Result, Row
+from chassis.sqlstate import ConstraintViolation, DatabaseUnavailable, NoConnection, translated
 
-Params: TypeAlias = Mapping[str, Any] | Sequence[Any]
-Cursor: TypeAlias = psycopg.AsyncCursor[Row]
 M = TypeVar("M", bound=Message)
+
+COMMIT = Command("COMMIT")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A statement that finds out whether what follows is to be done at all: if not, it violates its constraint."""
+
+    command: Command
+    constraint: str
+
+
+class NotToBeDoneError(Exception):
+    """The opening statement has found that nothing is to be done here, or not again; so nothing was."""
 
 
 class Reader(ABC):
     """Runs statements, for one task at a time. Parameters are written `%(name)s`."""
 
-    async def all(self, statement: LiteralString, /, **params: Any) -> list[Row]:
+    async def all(self, statement: LiteralString, /, **values: Any) -> list[Row]:
         """Every row."""
-        return await (await self._run(statement, params)).fetchall()
+        return (await self._run(Command(statement, values))).rows
 
-    async def first(self, statement: LiteralString, /, **params: Any) -> Row | None:
+    async def first(self, statement: LiteralString, /, **values: Any) -> Row | None:
         """The first row, if there is one."""
-        return await (await self._run(statement, params)).fetchone()
+        rows = await self.all(statement, **values)
+        return rows[0] if rows else None
 
-    async def one(self, statement: LiteralString, /, **params: Any) -> Row:
+    async def one(self, statement: LiteralString, /, **values: Any) -> Row:
         """The first row of a statement that cannot but have one."""
-        row = await self.first(statement, **params)
+        row = await self.first(statement, **values)
         if row is None:
             raise LookupError(f"no row from: {statement}")
         return row
 
-    async def execute(self, statement: LiteralString, /, **params: Any) -> int:
+    async def execute(self, statement: LiteralString, /, **values: Any) -> int:
         """The number of rows touched."""
-        return (await self._run(statement, params)).rowcount
+        return (await self._run(Command(statement, values))).touched
 
     @abstractmethod
-    async def _run(self, statement: LiteralString, params: Params) -> Cursor:
+    async def _run(self, command: Command) -> Result:
         """Send the statement and wait for all of its result."""
 
 
 class Transaction(Reader):
-    """What is done through it happens together, or not at all."""
+    """What is done through it happens together, or not at all.
 
-    def __init__(self, connection: Connection) -> None:
-        self.opened: list[Row] = []
-        """The rows of the statement it was opened with."""
+    Nothing is sent before a result is asked for, or the end has come: the BEGIN and the opening statement travel with
+    the first statement, the closing ones with the COMMIT. Where no result is asked for, all of it is one round trip.
+    """
+
+    def __init__(self, pool: Pool, opening: Opening | None) -> None:
         self.answer: Message | None = None
         """The response given to `reply`."""
-        self._connection = connection
-        self._cursor = connection.cursor()
+        self._pool = pool
+        self._opening = opening
+        self._connection: Connection | None = None
         self._facts: list[Message] = []
-        self._closing: list[str] = []
+        self._closing: list[Command] = []
         self._on_commit: list[Callable[[], None]] = []
-
-    @classmethod
-    async def begun(cls, connection: Connection, seconds: float, opening: LiteralString, params: Params) -> Self:
-        """BEGIN, with the longest time a statement may take, and the opening statement: one round trip."""
-        tx = cls(connection)
-        begin = f"BEGIN; SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}"
-        tx.opened = await tx._send(f"{begin}; {tx._literally(opening, params)}" if opening else begin)
-        return tx
 
     def publish(self, fact: Message) -> None:
         """Let the world know, once this transaction has committed."""
@@ -75,9 +84,9 @@ class Transaction(Reader):
         self.answer = response
         return response
 
-    def closing(self, statement: LiteralString, /, **params: Any) -> None:
+    def closing(self, statement: LiteralString, /, **values: Any) -> None:
         """Run a statement whose result nobody needs along with the COMMIT; its errors end the transaction."""
-        self._closing.append(self._literally(statement, params))
+        self._closing.append(Command(statement, values))
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call back as soon as the transaction has committed; never, if it does not."""
@@ -85,13 +94,17 @@ class Transaction(Reader):
 
     async def copy(self, statement: LiteralString, rows: AsyncIterable[Sequence[Any]]) -> int:
         """Feed rows to a `COPY … FROM STDIN`; return their number."""
+        if self._connection is None:
+            await self._send()
+        assert self._connection is not None
+        cursor = self._connection.cursor()
         try:
-            async with self._cursor.copy(statement) as copy:
+            async with cursor.copy(statement) as copy:
                 async for row in rows:
                     await copy.write_row(row)
         except psycopg.Error as error:
             raise translated(error) from None
-        return self._cursor.rowcount
+        return cursor.rowcount
 
     @property
     def publishes(self) -> bool:
@@ -101,31 +114,64 @@ class Transaction(Reader):
     async def commit(self) -> None:
         """The closing statements, the facts into the outbox, COMMIT: one round trip."""
         # PostgreSQL answers the COMMIT of a failed transaction by rolling it back, and does not call that an error.
-        if self._connection.pgconn.transaction_status == TransactionStatus.INERROR:
+        if self._connection and self._connection.pgconn.transaction_status == TransactionStatus.INERROR:
             raise RuntimeError("a statement of this transaction failed, and its error was swallowed")
         if self._facts:
-            self._closing.append(self._literally(*outbox.insertion(self._facts)))
-        await self._send("; ".join([*self._closing, "COMMIT"]))
+            self._closing.append(outbox.insertion(self._facts))
+        if self._connection or self._opening or self._closing:
+            await self._send(*self._closing, COMMIT)
         for callback in self._on_commit:
             callback()
 
-    async def _run(self, statement: LiteralString, params: Params) -> Cursor:
-        try:
-            return await self._cursor.execute(statement, params or None)
-        except psycopg.Error as error:
-            raise translated(error) from None
+    async def end(self) -> None:
+        """Roll back what is uncommitted."""
+        connection, self._connection = self._connection, None
+        if connection:
+            await self._pool.give_back(connection)
 
-    async def _send(self, statements: str) -> list[Row]:
-        try:
-            return await self._connection.send(statements)
-        except psycopg.Error as error:
-            raise translated(error) from None
+    async def _run(self, command: Command) -> Result:
+        return await self._send(command)
 
-    def _literally(self, statement: LiteralString, params: Params) -> str:
-        """The statement with its parameters written into it."""
-        if not params:
-            return statement
-        literal = self._connection.literal
-        if isinstance(params, Mapping):
-            return statement % {name: literal(value) for name, value in params.items()}
-        return statement % tuple(map(literal, params))
+    async def _send(self, *commands: Command) -> Result:
+        if self._connection:
+            return await run(self._connection, None, *commands)
+        try:
+            return await self._send_first(commands)
+        except NoConnection:
+            raise
+        except DatabaseUnavailable:
+            if COMMIT in commands and not self._opening:
+                raise  # it may have been committed, and nothing would tell
+            # The connection was dead, and nothing has happened; or the opening statement will know better.
+            await self.end()
+            await self._pool.discard_dead()
+            return await self._send_first(commands)
+
+    async def _send_first(self, commands: Sequence[Command]) -> Result:
+        seconds = deadline.shrunk(LONGEST_STATEMENT_SECONDS)
+        self._connection = await self._pool.take()
+        return await run(self._connection, self._opening, *commands, begin=_beginning(seconds))
+
+
+async def run(
+    connection: Connection, opening: Opening | None, *commands: Command, begin: Sequence[Command] = ()
+) -> Result:
+    """What the last of the commands came to, all of them sent at once. Raises what `chassis.sqlstate` tells of."""
+    first = [opening.command] if opening else []
+    try:
+        return await connection.run(*begin, *first, *commands)
+    except psycopg.Error as error:
+        problem = translated(error)
+        if opening and isinstance(problem, ConstraintViolation) and problem.constraint == opening.constraint:
+            raise NotToBeDoneError from None
+        raise problem from None
+
+
+def _beginning(seconds: float) -> Sequence[Command]:
+    """BEGIN, with the longest time a statement may take."""
+    if seconds >= LONGEST_STATEMENT_SECONDS:
+        return [_BEGIN]  # that is what every connection allows
+    return [_BEGIN, Command(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")]
+
+
+_BEGIN = Command("BEGIN")

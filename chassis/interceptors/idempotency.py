@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 from chassis import failpoints
 from chassis.call import Call
-from chassis.database import Transaction
+from chassis.database import Reader, Transaction
 from chassis.idempotency import Claim, Replay, RequestStore
 from chassis.interceptors import Proceed
 
@@ -44,8 +44,8 @@ class _Once:
         self.is_used = True
         return self._requests.once(self._claim(), keep_forever=keep_forever)
 
-    async def recall(self) -> None:
-        await self._requests.recall(self._claim())
+    def unanswered(self) -> AbstractAsyncContextManager[Reader]:
+        return self._requests.unanswered(self._claim())
 
     def _claim(self) -> Claim:
         call = self._call

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from chassis import errors, failpoints, ids, logs, traceparent
 from chassis.clock import Clock
-from chassis.database import Database, Transaction
+from chassis.database import Database, NotToBeDoneError, Transaction
 from chassis.saga import metrics, store
 from chassis.saga.definition import Definition
 from chassis.saga.events import Event, Failed, Refused, Resumed, Succeeded, Wish
@@ -58,10 +58,6 @@ class _Held(Generic[T]):
     @property
     def saga_id(self) -> str:
         return self.state.seed
-
-
-class _LostError(Exception):
-    """Somebody else has the saga now."""
 
 
 class Driver(Generic[T]):
@@ -137,7 +133,8 @@ class Driver(Generic[T]):
         try:
             while self._is_open and isinstance(held.transition.command, Run):
                 await self._step(held, held.transition.command)
-        except _LostError:
+        except NotToBeDoneError:
+            # Somebody else has the saga now.
             metrics.LOST.labels(self.plan.kind).inc()
             log.info("saga_lost", saga_id=held.saga_id)
             self._held.discard(held)
@@ -177,10 +174,8 @@ class Driver(Generic[T]):
 
     async def _move(self, held: _Held[T], event: Event) -> None:
         transition = advance(self.plan, held.state, event)
-        statement, params = store.move(self.plan, transition.state, held.fence, event.at)
-        async with self._database.transaction(statement, **params) as tx:
-            if not tx.opened:
-                raise _LostError
+        moving = store.move(self.plan, transition.state, held.fence, event.at)
+        async with self._database.transaction(moving) as tx:
             await self._record(tx, held.data, transition)
         held.transition = transition
         held.fence += 1

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString, TypeAlias
+from typing import Any, TypeAlias
 
-from chassis.database import Reader, Row, Transaction
+from chassis.database import Command, Opening, Reader, Row, Transaction
 from chassis.saga.encoding import from_json, to_json
 from chassis.saga.errors import SagaNotFound
 from chassis.saga.machine import State, Status
@@ -76,10 +76,11 @@ def start(tx: Transaction, plan: Plan, state: State, data: Json, lease: Lease, t
     )
 
 
-def move(plan: Plan, state: State, fence: int, now: datetime) -> tuple[LiteralString, Json]:
-    """The statement that moves a saga on, if the fence still stands, and its parameters. No row: it does not."""
+def move(plan: Plan, state: State, fence: int, now: datetime) -> Opening:
+    """What moves a saga on, if the fence still stands."""
     goes_on = state.status in {Status.RUNNING, Status.COMPENSATING} and state.wake_at is None
-    return SQL.move, _moved(plan, state, now) | {"fence": fence, "goes_on": goes_on, "wake_at": state.wake_at}
+    values = {"fence": fence, "goes_on": goes_on, "wake_at": state.wake_at}
+    return Opening(Command(SQL.move, _moved(plan, state, now) | values), "fence")
 
 
 async def turn(tx: Transaction, plan: Plan, state: State, lease: Lease | None, now: datetime) -> None:

@@ -41,4 +41,4 @@ UPDATE dead_letter SET resolved_at = now(), redrive_requested_at = NULL
 WHERE event_id = %(event_id)s AND consumer = %(consumer)s;
 
 -- name: forget
-DELETE FROM dead_letter WHERE resolved_at < now() - %(age)s;
+DELETE FROM dead_letter WHERE resolved_at < now() - %(age)s::interval;

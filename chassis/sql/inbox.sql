@@ -1,17 +1,14 @@
 -- Facts as they come in.
 
--- No row: it has taken effect before. Blocks while another transaction handles the same fact.
+-- Violates inbox_pkey when the fact has taken effect before. Waits for another transaction that handles the same fact.
 -- name: arrive
-INSERT INTO inbox (event_id, consumer)
-VALUES (%(event_id)s, %(consumer)s)
-ON CONFLICT DO NOTHING
-RETURNING true AS is_new;
+INSERT INTO inbox (event_id, consumer) VALUES (%(event_id)s, %(consumer)s);
 
 -- No row: an earlier fact about the aggregate has not been heard yet. One that comes late changes nothing.
 -- name: advance
 INSERT INTO inbox_progress AS progress (consumer, source, aggregate_id, version)
 SELECT %(consumer)s, %(source)s, %(aggregate_id)s, %(version)s
-WHERE %(version)s <= 1
+WHERE %(version)s::bigint <= 1
     OR EXISTS (
         SELECT FROM inbox_progress
         WHERE consumer = %(consumer)s AND source = %(source)s AND aggregate_id = %(aggregate_id)s
@@ -31,6 +28,6 @@ SET version = greatest(progress.version, excluded.version);
 DELETE FROM inbox
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM inbox
-    WHERE handled_at < now() - %(age)s
+    WHERE handled_at < now() - %(age)s::interval
     LIMIT %(batch)s
 ));

@@ -1,5 +1,13 @@
 -- Facts on their way from the outbox to the broker.
 
+-- name: append
+INSERT INTO outbox (event_id, type, aggregate_id, aggregate_version, partition, payload, traceparent)
+SELECT fact.*, %(traceparent)s
+FROM unnest(
+    %(event_ids)s::uuid[], %(types)s::text[], %(aggregate_ids)s::text[], %(aggregate_versions)s::bigint[],
+    %(partitions)s::smallint[], %(payloads)s::bytea[]
+) AS fact;
+
 -- name: backlog
 SELECT count(*) AS unpublished, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float AS lag_seconds
 FROM outbox
@@ -34,7 +42,7 @@ UPDATE outbox SET published_at = now() WHERE event_id = ANY (%(event_ids)s::uuid
 DELETE FROM outbox
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM outbox
-    WHERE created_at < now() - %(age)s AND published_at IS NOT NULL
+    WHERE created_at < now() - %(age)s::interval AND published_at IS NOT NULL
     LIMIT %(batch)s
 ));
 

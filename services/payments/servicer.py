@@ -24,33 +24,29 @@ class PaymentServicer:
 
     async def Authorize(self, request: pb.AuthorizeRequest, call: Call) -> pb.AuthorizeResponse:
         """Hold the amount of an order."""
-        await call.recall()
         amount = Money(request.amount.currency_code, request.amount.minor_units)
-        outcome = await self._usecases.authorize(request.order_id, amount, request.card_token)
+        outcome = await self._usecases.authorize(call.unanswered(), request.order_id, amount, request.card_token)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
             return tx.reply(pb.AuthorizeResponse(payment=_payment_message(payment)))
 
     async def Capture(self, request: pb.CaptureRequest, call: Call) -> pb.CaptureResponse:
         """Take the held amount."""
-        await call.recall()
-        outcome = await self._usecases.capture(request.order_id)
+        outcome = await self._usecases.capture(call.unanswered(), request.order_id)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
             return tx.reply(pb.CaptureResponse(payment=_payment_message(payment)))
 
     async def Void(self, request: pb.VoidRequest, call: Call) -> pb.VoidResponse:
         """Give up the hold."""
-        await call.recall()
-        outcome = await self._usecases.void(request.order_id)
+        outcome = await self._usecases.void(call.unanswered(), request.order_id)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
             return tx.reply(pb.VoidResponse(payment=_payment_message(payment)))
 
     async def Refund(self, request: pb.RefundRequest, call: Call) -> pb.RefundResponse:
         """Give the taken amount back."""
-        await call.recall()
-        outcome = await self._usecases.refund(request.order_id)
+        outcome = await self._usecases.refund(call.unanswered(), request.order_id)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
             return tx.reply(pb.RefundResponse(payment=_payment_message(payment)))

@@ -10,8 +10,11 @@ import pytest
 from chassis import deadline
 from chassis.database import (
     CheckViolation,
+    Command,
     Database,
     DatabaseUnavailable,
+    NotToBeDoneError,
+    Opening,
     StatementTimeout,
     Transaction,
     TransactionConflict,
@@ -52,13 +55,54 @@ async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> N
     assert await accounts(database) == 0
 
 
-async def test_the_opening_statement_runs_inside_the_transaction(database: Database) -> None:
-    """Its rows are at hand, and it is undone with the rest."""
+def opening_account(name: str) -> Opening:
+    """Not to be done for a name that has one."""
+    return Opening(Command(ADD, {"name": name, "balance": 1}), "account_pkey")
+
+
+async def test_the_opening_statement_is_undone_with_the_rest(database: Database) -> None:
+    """It is part of the transaction."""
     with pytest.raises(ValueError, match="no"):
-        async with database.transaction(ADD + " RETURNING name", name="it's", balance=1) as tx:
-            assert tx.opened == [{"name": "it's"}]
+        async with database.transaction(opening_account("it's")) as tx:
+            assert await tx.one(COUNT) == {"accounts": 1}
             raise ValueError("no")
     assert await accounts(database) == 0
+
+
+async def test_the_opening_statement_takes_effect_where_nothing_else_is_done(database: Database) -> None:
+    """A block may have no more to say."""
+    async with database.transaction(opening_account("ada")):
+        pass
+    assert await accounts(database) == 1
+
+
+async def test_a_transaction_that_is_not_to_be_done_does_nothing(database: Database) -> None:
+    """Whether that shows with its first result or at its end."""
+    async with database.transaction(opening_account("ada")):
+        pass
+    with pytest.raises(NotToBeDoneError):
+        async with database.transaction(opening_account("ada")) as tx:
+            tx.closing(ADD, name="bob", balance=1)
+    with pytest.raises(NotToBeDoneError):
+        async with database.transaction(opening_account("ada")) as tx:
+            await tx.execute(ADD, name="bob", balance=1)
+    assert await accounts(database) == 1
+
+
+async def test_a_statement_that_is_not_to_be_run_does_nothing(database: Database) -> None:
+    """The opening statement goes ahead of single ones too."""
+    async with database.read(opening_account("ada")) as reader:
+        assert await reader.one(COUNT) == {"accounts": 1}
+        with pytest.raises(NotToBeDoneError):
+            await reader.execute(ADD, name="bob", balance=1)
+    assert await accounts(database) == 1
+
+
+async def test_another_violation_is_not_taken_for_the_opening_statements(database: Database) -> None:
+    """What the block does may break a rule of its own."""
+    with pytest.raises(CheckViolation):
+        async with database.transaction(opening_account("ada")) as tx:
+            await tx.execute(ADD, name="bob", balance=-1)
 
 
 async def test_a_closing_statement_is_committed_with_the_rest(database: Database) -> None:
@@ -145,7 +189,8 @@ async def test_a_task_that_is_cancelled_twice_gives_its_connection_back_too(new_
         began = asyncio.Event()
 
         async def hold() -> None:
-            async with database.transaction():
+            async with database.transaction() as tx:
+                await tx.execute("SELECT 1")
                 began.set()
                 await asyncio.Event().wait()
 
@@ -155,6 +200,18 @@ async def test_a_task_that_is_cancelled_twice_gives_its_connection_back_too(new_
             task.cancel()
             await asyncio.sleep(0)
         assert await database.is_reachable()
+
+
+async def test_a_statement_that_was_interrupted_while_it_was_prepared_can_be_run(new_database: NewDatabase) -> None:
+    """Nobody knows whether the server has prepared it."""
+    async with opened(new_database("chassis"), max_connections=1) as database, database.read() as reader:
+        for moment in range(20):
+            statement = "SELECT count(*) AS seen FROM pg_class WHERE oid >= %(least)s" + " " * moment
+            asking = asyncio.create_task(reader.one(statement, least=0))
+            await passing(moment)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            assert (await reader.one(statement, least=0))["seen"]
 
 
 async def test_callbacks_run_after_the_commit_and_only_then(database: Database) -> None:
@@ -258,6 +315,25 @@ async def test_a_query_finds_its_way_past_dead_connections() -> None:
             assert await reader.one("SELECT 1 AS answer") == {"answer": 1}
 
 
+async def test_what_was_sent_whole_over_a_dead_connection_is_repeated_only_under_an_opening_statement() -> None:
+    """It may have been committed; the opening statement knows, and without one nobody does."""
+    with embedded_postgres() as server:
+        async with opened(server.admin_url, max_connections=1) as database:
+            async with database.transaction() as tx:
+                await tx.execute("CREATE TABLE account (name text PRIMARY KEY, balance int)")
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            with pytest.raises(DatabaseUnavailable):
+                async with database.transaction() as tx:
+                    tx.closing(ADD, name="ada", balance=1)
+            assert await accounts(database) == 0
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            async with database.transaction(opening_account("ada")) as tx:
+                tx.closing(ADD, name="bob", balance=1)
+            assert await accounts(database) == 2
+
+
 @asynccontextmanager
 async def opened(url: str, max_connections: int = 4) -> AsyncIterator[Database]:
     """A database of few connections, for the block."""
@@ -267,6 +343,12 @@ async def opened(url: str, max_connections: int = 4) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+async def passing(turns: int) -> None:
+    """Return when every other task has had so many turns."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
 
 
 async def hold_for_a_moment(database: Database) -> None:

@@ -94,9 +94,9 @@ async def test_a_repeat_waits_for_the_first_that_is_still_at_work(store: Request
 
     async def first() -> None:
         async with store.once(reserve(store)) as tx:
+            await tx.execute(SPEND, amount=1)
             entered.set()
             await go_on.wait()
-            await tx.execute(SPEND, amount=1)
             tx.reply(reserved("first"))
 
     working = asyncio.create_task(first())
@@ -192,8 +192,8 @@ async def test_an_answer_that_holds_a_secret_is_sealed(store: RequestStore, data
         stored = await reader.one("SELECT reply, fingerprint FROM request")
     assert b"very-secret-token" not in stored["reply"]
     with pytest.raises(Replay) as replay:
-        async with store.once(store.claim("", LOGIN, request)):
-            pass
+        async with store.once(store.claim("", LOGIN, request)) as tx:
+            tx.reply(identity_service_pb2.LoginResponse())
     assert replay.value.reply == response.SerializeToString()
     other = RequestStore(database, b"another key" * 3).claim("", LOGIN, request)
     assert other.fingerprint != stored["fingerprint"]
@@ -207,7 +207,7 @@ async def test_answers_are_forgotten_after_a_week_unless_they_are_about_money(
         tx.reply(reserved("paid"))
     await spend(store, reserve(store, principal="ada"))
     async with database.transaction() as tx:
-        await tx.execute("UPDATE request SET created_at = created_at - %(age)s", age=timedelta(days=8))
+        await tx.execute("UPDATE request SET created_at = created_at - %(age)s::interval", age=timedelta(days=8))
     await spend(store, reserve(store, principal="bob"))
     await store.sweep()
     async with database.read() as reader:

@@ -210,7 +210,8 @@ async def test_two_who_take_the_role_from_each_other_do_not_both_lose_it(identit
     staff = await identity.staff()
     own = await staff.GetProfile(pb.GetProfileRequest())
     await staff.SetRoles(roles(ada.user_id, ROLE_STAFF))
-    async with identity.service.database.transaction("SELECT FROM user_account FOR UPDATE"):
+    async with identity.service.database.transaction() as tx:
+        await tx.execute("SELECT FROM user_account FOR UPDATE")
         taking = [
             asyncio.create_task(refusals(staff.SetRoles(roles(user_id, ROLE_CUSTOMER))))
             for user_id in (own.profile.user_id, ada.user_id)

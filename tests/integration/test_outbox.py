@@ -110,7 +110,8 @@ async def test_concurrent_commits_lose_nothing(database: Database, broker_server
     async def commit(writer: int) -> None:
         for order in range(orders):
             async with database.transaction() as tx:
-                await tx._send(tx._literally(*outbox.insertion([placed(f"order-{writer}-{order}")])))
+                told = outbox.insertion([placed(f"order-{writer}-{order}")])
+                await tx.execute(told.statement, **told.values)
                 await tx.execute("SELECT pg_sleep(%(seconds)s)", seconds=randomness.uniform(0, 0.02))
 
     async with connected(broker_server, "orders") as broker, running(Relay(database, broker).run):
@@ -227,7 +228,7 @@ async def test_published_facts_are_forgotten_after_a_week(database: Database, br
         await relay.flush()
         await tell(database, placed("order-2"))
         async with database.transaction() as tx:
-            await tx.execute("UPDATE outbox SET created_at = created_at - %(age)s", age=timedelta(days=8))
+            await tx.execute("UPDATE outbox SET created_at = created_at - %(age)s::interval", age=timedelta(days=8))
         await relay.sweep()
     async with database.read() as reader:
         assert await reader.all("SELECT aggregate_id FROM outbox") == [{"aggregate_id": "order-2"}]
