@@ -206,7 +206,7 @@ async def test_a_statement_that_was_interrupted_while_it_was_prepared_can_be_run
     """Nobody knows whether the server has prepared it."""
     async with opened(new_database("chassis"), max_connections=1) as database, database.read() as reader:
         for moment in range(20):
-            statement = "SELECT count(*) AS seen FROM pg_class WHERE oid >= %(least)s" + " " * moment
+            statement = "SELECT count(*) AS seen FROM pg_class WHERE oid >= %(least)s" + " " * moment  # noqa: S608 — no input
             asking = asyncio.create_task(reader.one(statement, least=0))
             await passing(moment)
             asking.cancel()
