@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from types import TracebackType
 
 from chassis import errors
 
@@ -35,21 +34,27 @@ def shrink_to(seconds: float) -> None:
     _ends_at.set(time.monotonic() + seconds)
 
 
-@asynccontextmanager
-async def bound(seconds: float) -> AsyncIterator[None]:
+class bound:  # noqa: N801 — read as the function it stands for: `async with deadline.bound(2.0)`
     """Ends the work inside with DeadlineExceeded after `seconds`, or sooner if an outer bound is tighter."""
-    outer = _ends_at.get()
-    ends_at = time.monotonic() + seconds
-    if outer is not None and outer < ends_at:
-        ends_at = outer
-    token = _ends_at.set(ends_at)
-    timer = asyncio.timeout(ends_at - time.monotonic())
-    try:
-        async with timer:
-            yield
-    except TimeoutError:
-        if not timer.expired():
-            raise
-        raise errors.DeadlineExceeded(f"not done within {seconds:.3f} s; whether it took effect is unknown") from None
-    finally:
-        _ends_at.reset(token)
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        now = time.monotonic()
+        outer = _ends_at.get()
+        ends_at = now + self._seconds if outer is None else min(outer, now + self._seconds)
+        self._outer = _ends_at.set(ends_at)
+        self._timer = asyncio.timeout(ends_at - now)
+        await self._timer.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _ends_at.reset(self._outer)
+        try:
+            await self._timer.__aexit__(kind, raised, traceback)
+        except TimeoutError:
+            raise errors.DeadlineExceeded(
+                f"not done within {self._seconds:.3f} s; whether it took effect is unknown"
+            ) from None

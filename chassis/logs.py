@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from chassis import call as calls
+from chassis.call import Call
 
 # structlog looks for rich, for a console that no service has: 50 modules, 4 MiB in each of them.
 _hide_rich = "rich" not in sys.modules
@@ -31,14 +33,7 @@ def configure(service: str, version: str, level: str, *, for_good: bool = True) 
     `for_good`: a logger once used keeps what is said here, which makes its lines cheaper.
     """
     structlog.configure(
-        processors=[
-            structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _add_service(service, version),
-            _add_call,
-            _TRACEBACKS,
-            structlog.processors.JSONRenderer(_json),
-        ],
+        processors=[_line(service, version)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(_Stdout()),
         cache_logger_on_first_use=for_good,
@@ -53,29 +48,31 @@ def logger(name: str) -> Any:
     return structlog.get_logger(source=name)
 
 
-def _json(event: Any, default: Callable[[Any], Any]) -> bytes:
-    # A `Secret` is a text to orjson; so it is shown as its repr instead.
-    return orjson.dumps(event, default=default, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+def _line(service: str, version: str) -> Callable[[Any, str, MutableMapping[str, Any]], bytes]:
+    """What makes a line of an event. In one function: there is a line for every call."""
 
-
-def _add_service(service: str, version: str) -> structlog.typing.Processor:
-    def add(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def line(logger: Any, level: str, event: MutableMapping[str, Any]) -> bytes:
+        event["level"] = level
+        event["timestamp"] = datetime.now(UTC)
         event["service"] = service
         event["version"] = version
-        return event
+        call = calls.current()
+        if call is not None:
+            _add_call(event, call)
+        if "exc_info" in event:
+            event = _TRACEBACKS(logger, level, event)
+        # A `Secret` is a text to orjson; so it is shown as its repr instead.
+        return orjson.dumps(event, default=repr, option=orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_UTC_Z)
 
-    return add
+    return line
 
 
-def _add_call(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    call = calls.current()
-    if call is not None:
-        if call.traceparent:
-            _, event["trace_id"], event["span_id"], _ = call.traceparent.split("-")
-        event["request_id"] = call.request_id
-        if call.principal is not None:
-            event["principal"] = call.principal.subject
-    return event
+def _add_call(event: MutableMapping[str, Any], call: Call) -> None:
+    if call.traceparent:
+        _, event["trace_id"], event["span_id"], _ = call.traceparent.split("-")
+    event["request_id"] = call.request_id
+    if call.principal is not None:
+        event["principal"] = call.principal.subject
 
 
 class _Stdout(io.BytesIO):

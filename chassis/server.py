@@ -79,7 +79,7 @@ async def _run(package: str, wiring: Wiring) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await host.start(wiring)
-    _freeze_garbage()
+    freeze_garbage()
     try:
         await stop.wait()
     finally:
@@ -89,8 +89,8 @@ async def _run(package: str, wiring: Wiring) -> None:
         os._exit(1)
 
 
-def _freeze_garbage() -> None:
-    # Everything made at start lives as long as the process: the collector need not look at it again and again.
+def freeze_garbage() -> None:
+    """Tells the collector that what was made at start lives as long as the process: not to be looked at again and again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -5,24 +5,25 @@ serves all four kinds of RPC, since a response stream is written inside. `chassi
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from functools import partial
+from typing import Protocol, TypeAlias
 
 from chassis.call import Call
 
 Proceed: TypeAlias = Callable[[Call], Awaitable[None]]
-Interceptor: TypeAlias = Callable[[Call, Proceed], Awaitable[None]]
+
+
+class Interceptor(Protocol):
+    """A function, or an object that is called like one."""
+
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[None]:
+        """Does its part of the call, and awaits `proceed` for the rest."""
+        ...
 
 
 def chain(interceptors: tuple[Interceptor, ...], innermost: Proceed) -> Proceed:
     """One callable that runs the interceptors from the first to the last, then `innermost`."""
     proceed = innermost
     for interceptor in reversed(interceptors):
-        proceed = _link(interceptor, proceed)
+        proceed = partial(interceptor, proceed=proceed)
     return proceed
-
-
-def _link(interceptor: Interceptor, proceed: Proceed) -> Proceed:
-    def linked(call: Call) -> Awaitable[None]:
-        return interceptor(call, proceed)
-
-    return linked

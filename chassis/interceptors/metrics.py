@@ -4,7 +4,7 @@ import time
 from functools import cache
 
 import grpc
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 from chassis.call import Call
 from chassis.contract import Method
@@ -19,18 +19,15 @@ SECONDS = Histogram(
     _LABELS,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-RUNNING = Gauge("grpc_server_running", "RPCs running now.")
 
 
 async def measure(call: Call, proceed: Proceed) -> None:
     """Counts the call when it begins and when it ends. A sampled trace's id goes along as an exemplar."""
     _started(call.method).inc()
-    RUNNING.inc()
     began = time.perf_counter()
     try:
         await proceed(call)
     finally:
-        RUNNING.dec()
         _handled(call.method, call.code).inc()
         _seconds(call.method).observe(time.perf_counter() - began, _exemplar(call.traceparent))
 

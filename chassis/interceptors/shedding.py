@@ -1,13 +1,15 @@
 """Shedding: a call too many is refused before any work is done for it, so that the others stay fast."""
 
 from datetime import timedelta
+from functools import partial
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from chassis import errors
 from chassis.call import Call
 from chassis.interceptors import Proceed
 
+RUNNING = Gauge("grpc_server_running", "RPCs running now.", ("kind",))
 SHED = Counter("grpc_server_shed_total", "RPCs refused because too many were running.", ("kind",))
 
 
@@ -17,6 +19,8 @@ class Shed:
     def __init__(self, max_calls: int, max_streams: int) -> None:
         self._limits = {"calls": max_calls, "streams": max_streams}
         self._running = {"calls": 0, "streams": 0}
+        for kind in self._running:
+            RUNNING.labels(kind).set_function(partial(self._running.__getitem__, kind))
 
     async def __call__(self, call: Call, proceed: Proceed) -> None:
         """Proceeds, or raises ResourceExhausted SERVER_BUSY."""

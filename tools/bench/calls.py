@@ -12,7 +12,9 @@ from typing import Final
 
 import grpc
 
+from chassis import contract
 from tools.bench.processes import Meter
+from tools.bench.servers import SERVICE
 from tools.stack.paths import ROOT
 from tradewind.inventory.v1.inventory_service_pb2 import GetAvailabilityRequest
 from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
@@ -22,7 +24,7 @@ ROUNDS: Final = 5
 CALLS_PER_ROUND: Final = 4_000
 WARM_UP_CALLS: Final = 1_000
 CALLERS: Final = 8
-TIMEOUT_SECONDS: Final = 5
+METHOD: Final = contract.method(f"{SERVICE}/GetAvailability")
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,11 @@ class _Server:
             await asyncio.gather(*callers)
 
     async def _call(self, stub: InventoryServiceStub, count: int) -> None:
+        """As a peer calls: with an identity, and with the deadline its contract gives it."""
         request = GetAvailabilityRequest(skus=["LANTERN-RED"])
         metadata = (("authorization", f"Bearer {self.token}"), ("x-tradewind-peer", "edge"))
         for _ in range(count):
-            await stub.GetAvailability(request, metadata=metadata, timeout=TIMEOUT_SECONDS)
+            await stub.GetAvailability(request, metadata=metadata, timeout=METHOD.timeout)
 
     @property
     def figure(self) -> Figure:

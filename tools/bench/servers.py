@@ -14,10 +14,10 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from chassis import manifest
+from chassis import logs, manifest
 from chassis.host import Host
 from chassis.runtime import Service
-from chassis.server import interceptors
+from chassis.server import freeze_garbage, interceptors
 from chassis.settings import RuntimeSettings
 from chassis.testing import Tokens
 from tradewind.inventory.v1 import inventory_service_pb2, inventory_service_pb2_grpc, stock_pb2
@@ -76,13 +76,15 @@ async def opentelemetry() -> None:
 
 
 async def chassis() -> None:
-    """Everything on: traces at 1 %, metrics, logs, deadline, authentication, authorization, validation, shedding."""
+    """As `chassis.server.serve` has it, everything on; only the database is left out."""
     declared = replace(manifest.of_package("services.inventory"), database=False)
+    logs.configure(declared.name, "dev", "info")
     own = RuntimeSettings(
         grpc_address="127.0.0.1:0", operations_address="127.0.0.1:0", trace_sample_ratio=SAMPLE_RATIO, drain_seconds=0
     )
     host = Host(declared, own, interceptors, keys=_KEYS.fetch, spans=provider())
     await host.start(lambda _: Service(servicers={SERVICE: Stock()}))
+    freeze_garbage()
     _announce(host.port)
     await asyncio.Event().wait()
 
