@@ -40,7 +40,8 @@ class Outgoing:
     metadata: list[tuple[str, str]] = field(default_factory=list)
 
 
-Interceptor: TypeAlias = Callable[[Outgoing], AbstractContextManager[None]]
+Interceptor: TypeAlias = Callable[[Outgoing], AbstractContextManager[None] | None]
+"""Looks at a call before it is made, or adds to it; what it returns is around the call."""
 
 
 class PeerChannel(grpc.aio.Channel):
@@ -79,12 +80,12 @@ class PeerChannel(grpc.aio.Channel):
 
         return call
 
-    @contextmanager
-    def _intercepted(self, outgoing: Outgoing) -> Iterator[None]:
+    def _intercepted(self, outgoing: Outgoing) -> ExitStack:
         with ExitStack() as stack:
             for interceptor in self._interceptors:
-                stack.enter_context(interceptor(outgoing))
-            yield
+                if around := interceptor(outgoing):
+                    stack.enter_context(around)
+            return stack.pop_all()
 
     async def close(self, grace: float | None = None) -> None:  # noqa: D102
         await self._channel.close(grace)
@@ -133,8 +134,7 @@ def connect(
     return PeerChannel(channel, interceptors)
 
 
-@contextmanager
-def _declared(outgoing: Outgoing, manifest: Manifest) -> Iterator[None]:
+def _declared(outgoing: Outgoing, manifest: Manifest) -> None:
     """Refuses what the manifest does not name, and any call in the middle of a transaction: both are bugs."""
     if outgoing.method.name not in manifest.calls:
         raise errors.PermissionDenied(
@@ -145,7 +145,6 @@ def _declared(outgoing: Outgoing, manifest: Manifest) -> Iterator[None]:
         raise RuntimeError(
             f"{outgoing.method.name} was called in the middle of a transaction, which would hold its locks meanwhile"
         )
-    yield
 
 
 @contextmanager
@@ -172,8 +171,7 @@ def _measured(outgoing: Outgoing) -> Iterator[None]:
         _seconds(outgoing.method).observe(time.perf_counter() - began)
 
 
-@contextmanager
-def _identified(outgoing: Outgoing, name: str, settings: RuntimeSettings) -> Iterator[None]:
+def _identified(outgoing: Outgoing, name: str, settings: RuntimeSettings) -> None:
     """Says which service calls, for which request, and, where the peer asks for one, for which user."""
     if settings.peer_identity == "asserted":
         outgoing.metadata.append((ASSERTED_KEY, name))
@@ -182,14 +180,11 @@ def _identified(outgoing: Outgoing, name: str, settings: RuntimeSettings) -> Ite
         outgoing.metadata.append((REQUEST_ID_KEY, call.request_id))
         if call.token and outgoing.method.caller in (Caller.CUSTOMER, Caller.STAFF):
             outgoing.metadata.append((AUTHORIZATION_KEY, f"Bearer {call.token}"))
-    yield
 
 
-@contextmanager
-def _bounded(outgoing: Outgoing) -> Iterator[None]:
+def _bounded(outgoing: Outgoing) -> None:
     """Gives the call no more time than there is."""
     outgoing.timeout = deadline.shrunk(outgoing.timeout)
-    yield
 
 
 @contextmanager

@@ -100,10 +100,9 @@ class Orders:
         """What happened to an order after that version, and what happens to it until it ends. Raises OrderNotFound."""
         version = after_version
         with self._progress.watched(order_id) as watch:
-            order = await self.get_order(user, order_id)
+            order, fresh = await self._seen(user, order_id, version)
             if order.state.is_final and order.version <= version:
                 return
-            fresh = await self._progress_after(order_id, version)
             while True:
                 for progress in fresh:
                     yield progress
@@ -114,12 +113,23 @@ class Orders:
                 fresh = await watch.after(version, self._watch_poll_seconds)
                 fresh = fresh or await self._progress_after(order_id, version)
 
+    async def _seen(self, user: Principal, order_id: str, version: int) -> tuple[Order, Sequence[Progress]]:
+        """An order and what has happened to it after that version, as far as it is known here. Raises OrderNotFound."""
+        pending = self._progress.pending(order_id)
+        if pending and _may_see(user, pending.order):
+            return pending.order, [progress for progress in pending.history if progress.version > version]
+        return await self.get_order(user, order_id), await self._progress_after(order_id, version)
+
     async def _progress_after(self, order_id: str, version: int) -> list[Progress]:
         async with self._database.read() as reader:
             return await store.progress_after(reader, order_id, version)
 
     async def _visible(self, reader: Reader, user: Principal, order_id: str) -> Order:
         order = await store.find(reader, order_id)
-        if order is None or not (user.is_staff or order.customer_id == user.subject):
+        if order is None or not _may_see(user, order):
             raise OrderNotFound("there is no such order", order_id=order_id)
         return order
+
+
+def _may_see(user: Principal, order: Order) -> bool:
+    return user.is_staff or order.customer_id == user.subject

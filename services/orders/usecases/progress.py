@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -20,8 +21,8 @@ class ProgressLog:
     """Appends to orders' events. Whoever watches in this process is told as soon as something was committed."""
 
     def __init__(self) -> None:
-        self._remembered: dict[str, Order] = {}
-        """Pending orders as this process last left them, so that they need not be read again to be moved on.
+        self._remembered: dict[str, Pending] = {}
+        """What this process has left pending, so that it need not be read again to be shown or moved on.
 
         One that another process has moved since is out of date: the next append to it fails, and it is forgotten.
         """
@@ -31,13 +32,20 @@ class ProgressLog:
         """Store a new order: its first event."""
         store.place(tx, order)
         publisher.order_placed(tx, order)
-        tx.on_commit(lambda: self._remember(order))
+        first = Progress(order.version, OrderStep.PLACED, "", order.placed_at)
+        tx.on_commit(lambda: self._remember(Pending(order, (first,))))
+
+    def pending(self, order_id: str) -> "Pending | None":
+        """An order that this process has placed and left pending. Another may have moved it since."""
+        pending = self._remembered.get(order_id)
+        return pending if pending and pending.history else None
 
     async def record(
         self, tx: Transaction, order_id: str, steps: Sequence[tuple[OrderStep, str]], now: datetime
     ) -> None:
         """Let these steps happen to an order, each with its reason. Nobody else may move the order meanwhile."""
-        order = self._remembered.pop(order_id, None) or await store.find(tx, order_id)
+        pending = self._remembered.pop(order_id, None)
+        order = pending.order if pending else await store.find(tx, order_id)
         if order is None:
             raise OrderNotFound("there is no such order", order_id=order_id)
         happened: list[Progress] = []
@@ -47,7 +55,8 @@ class ProgressLog:
         store.append(tx, order, happened)
         if fact := _FACTS.get(order.state):
             fact(tx, order)
-        tx.on_commit(lambda: self._tell(order, happened))
+        history = (*pending.history, *happened) if pending and pending.history else ()
+        tx.on_commit(lambda: self._tell(Pending(order, history), happened))
 
     @contextmanager
     def watched(self, order_id: str) -> Iterator["Watch"]:
@@ -61,17 +70,26 @@ class ProgressLog:
             if not self._watches[order_id]:
                 del self._watches[order_id]
 
-    def _tell(self, order: Order, happened: Sequence[Progress]) -> None:
-        self._remember(order)
-        for watch in self._watches.get(order.order_id, ()):
+    def _tell(self, now: "Pending", happened: Sequence[Progress]) -> None:
+        self._remember(now)
+        for watch in self._watches.get(now.order.order_id, ()):
             watch.hear(happened)
 
-    def _remember(self, order: Order) -> None:
-        if order.state.is_final:
+    def _remember(self, now: "Pending") -> None:
+        if now.order.state.is_final:
             return
         if len(self._remembered) >= MOST_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
-        self._remembered[order.order_id] = order
+        self._remembered[now.order.order_id] = now
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An order whose end is open."""
+
+    order: Order
+    history: tuple[Progress, ...]
+    """All that has happened to it; empty where only how it stands is known."""
 
 
 class Watch:
