@@ -1,6 +1,7 @@
 """Passwords: argon2id, off the event loop, and only so many at a time."""
 
 import asyncio
+import ctypes
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,10 @@ from services.identity.domain import HashingBusy
 # OWASP's minimum for argon2id: 19 MiB, two passes, one lane. About 20 ms of one core.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 
+# The C library's own idea is to keep what was freed for the next time, in every thread.
+_GIVEN_BACK_BYTES: Final = 1024 * 1024
+_M_MMAP_THRESHOLD: Final = -3
+
 T = TypeVar("T")
 
 
@@ -26,6 +31,7 @@ class Passwords:
     def __init__(self, threads: int, queue: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
         self._room = threads + queue
+        _give_back_large_memory()
         self._nobodys_hash = _HASHER.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
@@ -45,6 +51,13 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._room += 1
+
+
+def _give_back_large_memory() -> None:
+    """Has the memory of a hash returned to the system when it is done (mallopt(3); other C libraries than glibc do so anyway)."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK_BYTES)
 
 
 @cache
