@@ -93,7 +93,7 @@ def freeze_garbage() -> None:
     """Tells the collector that what was made at start lives as long as the process: not to be looked at again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(5_000, 10, 10)
 
 
 def _said(package: str, error: Exception) -> int:
