@@ -29,8 +29,9 @@ SETTINGS = {
     "io_method": "sync",
     "jit": "off",
     "timezone": "UTC",
-    # The statements that travel with BEGIN and COMMIT hold values, which are nobody's to read in a log.
+    # Statements, and the rows they fail at, hold values, which are nobody's to read in a log.
     "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}

@@ -1,3 +1,5 @@
+-- Columns are named one by one: a statement that is prepared fails when a migration gives its result another one.
+
 -- name: intend_authorization
 -- Opens the payment of an order, or finds the one it has.
 INSERT INTO payment AS known (
@@ -7,7 +9,7 @@ VALUES (
     %(order_id)s, %(currency_code)s, %(minor_units)s, 'pending', 'authorize', %(ask_again_at)s, '', 0, %(now)s, %(now)s
 )
 ON CONFLICT (order_id) DO UPDATE SET ask_again_at = excluded.ask_again_at
-RETURNING *;
+RETURNING order_id, currency_code, minor_units, state, intent, decline_code, version, created_at, updated_at;
 
 -- name: intend_capture
 -- The payment as it is, with the intent noted if it can be captured now. No row when the order has no payment.
@@ -16,7 +18,7 @@ SET
     intent = CASE WHEN intent IS NULL AND state = ANY (%(open_in)s) THEN 'capture' ELSE intent END,
     ask_again_at = %(ask_again_at)s
 WHERE order_id = %(order_id)s
-RETURNING *;
+RETURNING order_id, currency_code, minor_units, state, intent, decline_code, version, created_at, updated_at;
 
 -- name: intend_undoing
 -- The payment as it is, with the intent noted if there is still something to undo. An order without a payment gets an
@@ -31,7 +33,7 @@ SET
         ELSE known.intent
     END,
     ask_again_at = excluded.ask_again_at
-RETURNING *;
+RETURNING order_id, currency_code, minor_units, state, intent, decline_code, version, created_at, updated_at;
 
 -- name: advance
 -- Moves a payment on from the version it was seen at, and books what that means. No row when somebody else moved it.
@@ -62,10 +64,15 @@ WITH
 SELECT order_id FROM advanced;
 
 -- name: lock_payment
-SELECT * FROM payment WHERE order_id = %(order_id)s FOR UPDATE;
+SELECT order_id, currency_code, minor_units, state, intent, decline_code, version, created_at, updated_at
+FROM payment
+WHERE order_id = %(order_id)s
+FOR UPDATE;
 
 -- name: find_payment
-SELECT * FROM payment WHERE order_id = %(order_id)s;
+SELECT order_id, currency_code, minor_units, state, intent, decline_code, version, created_at, updated_at
+FROM payment
+WHERE order_id = %(order_id)s;
 
 -- name: take_overdue
 -- The payments whose outcome is to be asked for now. Each is taken by one process, and comes up again if that dies.
@@ -79,7 +86,7 @@ WHERE order_id IN (
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING *;
+RETURNING order_id, currency_code, minor_units, state, intent, decline_code, version, created_at, updated_at;
 
 -- name: list_entries
 SELECT position, booking_id, order_id, kind, account, currency_code, minor_units, booked_at
