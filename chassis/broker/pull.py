@@ -79,7 +79,7 @@ class Pull:
                 refusal = await self._ask(inbox)
                 self._note(refusal)
                 if refusal:
-                    await asyncio.sleep(RETRY_SECONDS)
+                    await self._pause()
 
     async def _ask(self, inbox: str) -> str:
         """Ask once, and wait; tell why the broker would not answer, if it would not."""
@@ -93,6 +93,13 @@ class Pull:
             async with asyncio.timeout(ASK_SECONDS + RETRY_SECONDS):
                 await self._is_over.wait()
         return self._refusal
+
+    async def _pause(self) -> None:
+        """Until there is a new connection, but not for long: what was refused may be granted by now."""
+        self._is_over.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_SECONDS):
+                await self._is_over.wait()
 
     async def _hear(self, message: Msg) -> None:
         if not message.reply.startswith("$JS.ACK."):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.broker import Broker, subject_of
+from chassis.broker import Broker, pull, subject_of
 from chassis.consumer import Consumer, Fact, Subscription
 from chassis.contract import ContractError
 from chassis.database import Database, Transaction
@@ -264,11 +264,31 @@ async def test_a_consumer_waits_for_a_broker_that_is_not_there_yet(
     await broker.close()
 
 
+async def test_a_consumer_asks_as_soon_as_there_is_a_broker(
+    teller: Database, listener: Listener, broker_server: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began before its connection stood, as it does in every process that starts; it does not sleep over that."""
+    monkeypatch.setattr(pull, "RETRY_SECONDS", 3600.0)
+    broker = broker_server.connection("listener")
+    async with running(consumer(listener, broker, listener.hear).run):
+        await turns_taken_by_all()
+        broker.open()
+        await tell(teller, placed("order-1"))
+        await eventually(listener.has_heard(1))
+    await broker.close()
+
+
 async def test_a_consumer_hears_what_its_manifest_says(listener: Listener, broker_server: Nats) -> None:
     """One that has no handler for a declared fact, or one for another, does not start."""
     broker = broker_server.connection("listener")
     with pytest.raises(ContractError, match=CONFIRMED):
         Consumer(LISTENER, listener.database, broker, [Subscription({OrderPlaced: listener.hear})])
+
+
+async def turns_taken_by_all() -> None:
+    """Let every task run until it waits."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def died_again(dead_letters: DeadLetters, event_id: str) -> bool:
