@@ -15,14 +15,14 @@ LARGEST_FACT_BYTES = 256 * 1024
 
 SQL = Statements("chassis", "sql/outbox.sql")
 
+_COLUMNS = ("event_ids", "types", "aggregate_ids", "aggregate_versions", "partitions", "payloads")
+
 
 def insertion(facts: Sequence[Message]) -> Command:
     """What appends all the facts, in their order."""
-    columns = zip(*map(_columns, facts), strict=True)
-    return Command(
-        SQL.append,
-        dict(zip(_COLUMNS, map(list, columns), strict=True)) | {"traceparent": traceparent.current() or None},
-    )
+    columns = map(list, zip(*map(_row, facts), strict=True))
+    values = dict(zip(_COLUMNS, columns, strict=True))
+    return Command(SQL.append, values | {"traceparent": traceparent.current() or None})
 
 
 def partition(aggregate_id: str) -> int:
@@ -30,10 +30,7 @@ def partition(aggregate_id: str) -> int:
     return crc32(aggregate_id.encode()) % PARTITIONS
 
 
-_COLUMNS = ("event_ids", "types", "aggregate_ids", "aggregate_versions", "partitions", "payloads")
-
-
-def _columns(fact: Message) -> tuple[str, str, str, int, int, bytes]:
+def _row(fact: Message) -> tuple[str, str, str, int, int, bytes]:
     aggregate_id: str = getattr(fact, contract.aggregate_id_field(fact.DESCRIPTOR))
     version: int = fact.aggregate_version  # type: ignore[attr-defined]  # the contract tests see to it
     payload = fact.SerializeToString()

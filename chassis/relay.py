@@ -7,7 +7,6 @@ id: the broker drops what it has seen within two minutes, the consumers' inboxes
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -18,7 +17,8 @@ from prometheus_client import Counter, Gauge
 from chassis import errors, failpoints, logs, outbox
 from chassis.broker import Broker, stream_of, subject_of
 from chassis.database import Database, Row
-from chassis.statements import Statements
+from chassis.outbox import SQL
+from chassis.waiting import until_set
 
 # At rest, a commit here wakes the relay at once; looking finds what others have committed and not told, or hold back.
 IDLE_POLL_SECONDS = 0.25
@@ -32,8 +32,6 @@ FACTS_PER_PARTITION = 25
 ADVISORY_LOCK = 0x0B0C
 KEPT = timedelta(days=7)
 SWEEP_BATCH = 5_000
-
-SQL = Statements("chassis", "sql/outbox.sql")
 
 _UNPUBLISHED = Gauge("outbox_unpublished", "Facts that wait for the broker.")
 _LAG = Gauge("outbox_lag_seconds", "Age of the oldest fact that waits for the broker.")
@@ -85,9 +83,7 @@ class Relay:
         if is_busy:
             await asyncio.sleep(BUSY_POLL_SECONDS)
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_POLL_SECONDS):
-                await self._database.published.wait()
+        await until_set(self._database.published, IDLE_POLL_SECONDS)
 
     async def _step(self) -> bool:
         """Publish what there is; tell whether there was anything."""

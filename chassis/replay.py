@@ -7,11 +7,9 @@ consumer whose inbox has it, so that a replay too many changes nothing.
 from datetime import datetime
 
 from chassis.database import Database
-from chassis.statements import Statements
+from chassis.outbox import SQL
 
 BATCH = 5_000
-
-SQL = Statements("chassis", "sql/outbox.sql")
 
 
 async def replay(database: Database, since: datetime) -> int:

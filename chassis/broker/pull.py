@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from chassis import logs
 from chassis.broker.connection import Broker, BrokerUnavailable
 from chassis.broker.subjects import next_request
+from chassis.waiting import until_set
 
 ASK_SECONDS = 20
 RETRY_SECONDS = 1.0
@@ -89,17 +90,13 @@ class Pull:
             await self._broker.say(next_request(self._stream, self._broker.service), json.dumps(wish).encode(), inbox)
         except BrokerUnavailable as problem:
             return problem.message
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ASK_SECONDS + RETRY_SECONDS):
-                await self._is_over.wait()
+        await until_set(self._is_over, ASK_SECONDS + RETRY_SECONDS)
         return self._refusal
 
     async def _pause(self) -> None:
         """Until there is a new connection, but not for long: what was refused may be granted by now."""
         self._is_over.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_SECONDS):
-                await self._is_over.wait()
+        await until_set(self._is_over, RETRY_SECONDS)
 
     async def _hear(self, message: Msg) -> None:
         if not message.reply.startswith("$JS.ACK."):

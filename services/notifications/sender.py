@@ -13,6 +13,7 @@ from typing import Any, Final
 from chassis import errors, failpoints, logs
 from chassis.clock import Clock
 from chassis.database import Database
+from chassis.waiting import until_set
 from services.notifications import metrics, store
 from services.notifications.domain import Delivery, Letter, Refusal, State
 from services.notifications.mailer import Mailer, MailServerAway
@@ -83,9 +84,7 @@ class Sender:
         if is_more:
             return
         await asyncio.sleep(GATHER_SECONDS)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.send_poll_seconds):
-                await self._woken.wait()
+        await until_set(self._woken, self._settings.send_poll_seconds)
         self._woken.clear()
 
     async def _finished(self, batch: Coroutine[Any, Any, bool]) -> bool:
