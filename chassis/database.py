@@ -13,7 +13,6 @@ from chassis.sqlstate import (
     ConstraintViolation,
     DatabaseUnavailable,
     ForeignKeyViolation,
-    NoConnection,
     StatementTimeout,
     TransactionConflict,
     UniqueViolation,
@@ -124,14 +123,8 @@ class _PoolReader(Reader):
         self._opening = opening
 
     async def _run(self, command: Command) -> Result:
-        try:
-            return await self._run_once(command)
-        except NoConnection:
-            raise
-        except DatabaseUnavailable:
-            await self._pool.discard_dead()
-            return await self._run_once(command)
+        async def attempt() -> Result:
+            async with self._pool.lend() as connection:
+                return await run(connection, self._opening, command)
 
-    async def _run_once(self, command: Command) -> Result:
-        async with self._pool.lend() as connection:
-            return await run(connection, self._opening, command)
+        return await self._pool.past_the_dead(attempt)

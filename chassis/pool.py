@@ -3,12 +3,12 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
-from typing import Any, LiteralString, TypeAlias
+from typing import Any, LiteralString, TypeAlias, TypeVar
 
 import psycopg
 import psycopg_pool
@@ -21,9 +21,10 @@ from psycopg.pq.abc import PGresult
 from psycopg_pool import AsyncConnectionPool
 
 from chassis import deadline
-from chassis.sqlstate import translated
+from chassis.sqlstate import DatabaseUnavailable, NoConnection, translated
 
 Row: TypeAlias = dict[str, Any]
+T = TypeVar("T")
 
 LONGEST_STATEMENT_SECONDS = 5.0
 CHECKOUT_SECONDS = 2.0
@@ -210,9 +211,16 @@ class Pool:
         cleaning.add_done_callback(self._cleaning.discard)
         await asyncio.shield(cleaning)
 
-    async def discard_dead(self) -> None:
-        """Look at every idle connection and replace the dead ones: after one, there are likely more."""
-        await self._pool.check()
+    async def past_the_dead(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What the attempt comes to; it is made once more when its connection turns out to be dead."""
+        try:
+            return await attempt()
+        except NoConnection:
+            raise
+        except DatabaseUnavailable:
+            # Every idle connection is looked at: after one that is dead, there are likely more.
+            await self._pool.check()
+            return await attempt()
 
     async def _clean(self, connection: Connection) -> None:
         with suppress(psycopg.Error):

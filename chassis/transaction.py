@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
@@ -11,10 +12,11 @@ from psycopg.pq import TransactionStatus
 
 from chassis import deadline, outbox
 from chassis.pool import LONGEST_STATEMENT_SECONDS, Command, Connection, Pool, Result, Row
-from chassis.sqlstate import ConstraintViolation, DatabaseUnavailable, NoConnection, translated
+from chassis.sqlstate import ConstraintViolation, translated
 
 M = TypeVar("M", bound=Message)
 
+BEGIN = Command("BEGIN")
 COMMIT = Command("COMMIT")
 
 
@@ -135,19 +137,14 @@ class Transaction(Reader):
     async def _send(self, *commands: Command) -> Result:
         if self._connection:
             return await run(self._connection, None, *commands)
-        try:
+        if COMMIT in commands and not self._opening:
+            # If the connection dies it may have been committed, and nothing would tell: it is not sent again.
             return await self._send_first(commands)
-        except NoConnection:
-            raise
-        except DatabaseUnavailable:
-            if COMMIT in commands and not self._opening:
-                raise  # it may have been committed, and nothing would tell
-            # The connection was dead, and nothing has happened; or the opening statement will know better.
-            await self.end()
-            await self._pool.discard_dead()
-            return await self._send_first(commands)
+        # So far nothing has happened; or if it has, the opening statement tells.
+        return await self._pool.past_the_dead(partial(self._send_first, commands))
 
     async def _send_first(self, commands: Sequence[Command]) -> Result:
+        await self.end()  # the attempt before, if there was one
         seconds = deadline.shrunk(LONGEST_STATEMENT_SECONDS)
         self._connection = await self._pool.take()
         return await run(self._connection, self._opening, *commands, begin=_beginning(seconds))
@@ -170,8 +167,5 @@ async def run(
 def _beginning(seconds: float) -> Sequence[Command]:
     """BEGIN, with the longest time a statement may take."""
     if seconds >= LONGEST_STATEMENT_SECONDS:
-        return [_BEGIN]  # that is what every connection allows
-    return [_BEGIN, Command(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")]
-
-
-_BEGIN = Command("BEGIN")
+        return [BEGIN]  # that is what every connection allows
+    return [BEGIN, Command(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")]
