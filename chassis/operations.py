@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
 from chassis import errors
+from chassis.settings import host_and_port
 
 Route = Callable[[], bytes]
 """Gives a path's body, or raises Unavailable."""
@@ -19,9 +20,9 @@ class OperationsServer:
     """Answers `/metrics` and `routes` (path → body as JSON) until it is stopped."""
 
     def __init__(self, address: str, routes: Mapping[str, Route]) -> None:
-        host, _, port = address.rpartition(":")
+        host, port = host_and_port("operations_address", address)
         self._routes = routes
-        self._server = make_server(host, int(port), self._answer, server_class=_Server, handler_class=_QuietHandler)
+        self._server = make_server(host, port, self._answer, server_class=_Server, handler_class=_QuietHandler)
         self.port: int = self._server.server_port
 
     def start(self) -> None:
