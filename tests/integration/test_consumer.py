@@ -28,6 +28,7 @@ from tests.integration.facts import (
     tell,
 )
 from tests.integration.listener import Listener, consumer, hearing, listening
+from tests.integration.turns import passing
 from tradewind.orders.v1.order_events_pb2 import OrderPlaced
 
 pytestmark = pytest.mark.usefixtures("telling")
@@ -271,7 +272,7 @@ async def test_a_consumer_asks_as_soon_as_there_is_a_broker(
     monkeypatch.setattr(pull, "RETRY_SECONDS", 3600.0)
     broker = broker_server.connection("listener")
     async with running(consumer(listener, broker, listener.hear).run):
-        await turns_taken_by_all()
+        await passing(turns=20)
         broker.open()
         await tell(teller, placed("order-1"))
         await eventually(listener.has_heard(1))
@@ -283,12 +284,6 @@ async def test_a_consumer_hears_what_its_manifest_says(listener: Listener, broke
     broker = broker_server.connection("listener")
     with pytest.raises(ContractError, match=CONFIRMED):
         Consumer(LISTENER, listener.database, broker, [Subscription({OrderPlaced: listener.hear})])
-
-
-async def turns_taken_by_all() -> None:
-    """Let every task run until it waits."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def died_again(dead_letters: DeadLetters, event_id: str) -> bool:

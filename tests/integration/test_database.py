@@ -22,6 +22,7 @@ from chassis.database import (
     in_transaction,
 )
 from tests.conftest import NewDatabase, embedded_postgres
+from tests.integration.turns import passing
 
 ADD = "INSERT INTO account (name, balance) VALUES (%(name)s, %(balance)s)"
 COUNT = "SELECT count(*) AS accounts FROM account"
@@ -343,12 +344,6 @@ async def opened(url: str, max_connections: int = 4) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
-
-
-async def passing(turns: int) -> None:
-    """Return when every other task has had so many turns."""
-    for _ in range(turns):
-        await asyncio.sleep(0)
 
 
 async def hold_for_a_moment(database: Database) -> None:
