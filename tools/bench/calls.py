@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from statistics import median
@@ -19,7 +19,8 @@ from tools.stack.paths import ROOT
 from tradewind.inventory.v1.inventory_service_pb2 import GetAvailabilityRequest
 from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 
-KINDS: Final = ("bare", "opentelemetry", "chassis")
+BARE: Final = "bare"
+KINDS: Final = (BARE, "opentelemetry", "chassis")
 ROUNDS: Final = 5
 CALLS_PER_ROUND: Final = 4_000
 WARM_UP_CALLS: Final = 1_000
@@ -70,16 +71,21 @@ class _Server:
         return Figure(median(self.cpu_microseconds), median(self.calls_per_second))
 
 
-async def measure() -> dict[str, Figure]:
+async def measure(kinds: Sequence[str] = KINDS) -> dict[str, Figure]:
     """The figure of each server. They take turns, so that whatever else runs here meets all of them."""
     with ExitStack() as stack:
-        servers = {kind: stack.enter_context(_running(kind)) for kind in KINDS}
+        servers = {kind: stack.enter_context(_running(kind)) for kind in kinds}
         for server in servers.values():
             await server.call(WARM_UP_CALLS)
         for _ in range(ROUNDS):
             for server in servers.values():
                 await server.round()
         return {kind: server.figure for kind, server in servers.items()}
+
+
+async def bare_cpu_microseconds() -> float:
+    """What a call costs a server that does nothing else: how fast this machine is, now."""
+    return (await measure([BARE]))[BARE].cpu_microseconds_per_call
 
 
 @contextmanager
