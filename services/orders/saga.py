@@ -22,7 +22,7 @@ def checkout(peers: Peers, progress: ProgressLog, settings: Settings) -> Definit
     async def record(tx: Transaction, data: Checkout, transition: Transition) -> None:
         happened = [step for happening in transition.news for step in _steps(happening, transition.state)]
         if happened:
-            await progress.record(tx, data.order_id, happened, transition.news[-1].at)
+            await progress.record(tx, data, happened, transition.news[-1].at)
 
     return Definition(
         KIND,

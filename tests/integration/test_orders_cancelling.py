@@ -2,6 +2,7 @@
 
 from chassis import errors
 from chassis.testing.refusals import refused
+from tests.conftest import NewDatabase
 from tests.integration.shop import STOCKED, Shop, fault, new_id, steps
 from tradewind.orders.v1 import order_service_pb2 as pb
 from tradewind.orders.v1.order_pb2 import ORDER_STATE_CANCELLED, ORDER_STATE_PENDING
@@ -42,6 +43,19 @@ async def test_staff_can_undo_a_customers_order(shop: Shop) -> None:
 
     assert order.cancel_reason == "CANCELLED_BY_STAFF"
     assert any("cancelled at reserve_stock by" in line for line in await shop.story(order_id))
+
+
+async def test_an_order_that_another_process_drives_is_undone_all_the_same(
+    shop: Shop, new_database: NewDatabase
+) -> None:
+    """The process that took it, and is asked, remembers it as it was before."""
+    async with shop.with_orders_of_its_own(new_database("orders"), saga_concurrency="0") as taking, taking.another():
+        with fault("checkout.authorize_payment.before"):
+            order_id = await came_to(taking, "STOCK_RESERVED")
+            await taking.customer().CancelOrder(cancellation(order_id))
+            order = await taking.ended(order_id)
+
+    assert order.state == ORDER_STATE_CANCELLED
 
 
 async def test_cancelling_twice_is_no_error(shop: Shop) -> None:

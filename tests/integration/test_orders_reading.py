@@ -6,6 +6,7 @@ import pytest
 
 from chassis import errors
 from chassis.testing.refusals import refused
+from tests.conftest import NewDatabase
 from tests.integration.shop import Shop, fault, new_id, steps
 from tradewind.orders.v1 import order_service_pb2 as pb
 from tradewind.orders.v1.order_pb2 import ORDER_STATE_CANCELLED, ORDER_STATE_CONFIRMED
@@ -87,6 +88,27 @@ async def test_a_watcher_sees_what_another_process_does(shop: Shop) -> None:
         order_id = (await shop.place(it=other)).order_id
 
         assert steps(await shop.watch(order_id))[-1] == "CONFIRMED"
+
+
+async def test_a_watch_ends_where_another_process_has_ended_the_order(shop: Shop, new_database: NewDatabase) -> None:
+    """The process that took the order remembers how it left it; how it stands now it does not know."""
+    async with shop.with_orders_of_its_own(new_database("orders"), saga_concurrency="0") as taking, taking.another():
+        order = await taking.ended((await taking.place()).order_id)
+
+        assert order.state == ORDER_STATE_CONFIRMED
+        assert await taking.watch(order.order_id, after_version=order.version) == []
+
+
+async def test_a_watch_from_a_version_that_is_not_there_yet_goes_on_from_what_is(shop: Shop) -> None:
+    """Whoever has lost count sees the order end."""
+    with fault("checkout.reserve_stock.before"):
+        order_id = (await shop.place()).order_id
+        watch = asyncio.create_task(shop.watch(order_id, after_version=50))
+        await shop.came_to(order_id, "PLACED")
+    responses = await watch
+
+    assert steps(responses)[-1] == "CONFIRMED"
+    assert responses[0].progress.version == 2
 
 
 async def test_a_watcher_who_leaves_is_forgotten(shop: Shop) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from chassis import errors
 from chassis.testing.refusals import refused
+from tests.conftest import NewDatabase
 from tests.integration.shop import STOCKED, Shop, fault, new_id, steps
 from tradewind.orders.v1 import saga_service_pb2 as pb
 from tradewind.orders.v1.order_pb2 import ORDER_STATE_CANCELLED, ORDER_STATE_CONFIRMED
@@ -100,6 +101,20 @@ async def test_a_stuck_saga_is_turned_back_even_after_the_payment(shop: Shop, st
     assert order.cancel_reason == "CANCELLED_BY_STAFF"
     assert await shop.payment(stuck_id) == "REFUNDED"
     assert sum(entry.minor_units for entry in await shop.ledger(stuck_id)) == 0
+
+
+async def test_a_saga_that_another_process_drives_is_turned_back_all_the_same(
+    shop: Shop, new_database: NewDatabase
+) -> None:
+    """The process that took the order, and is asked, remembers it as it was before."""
+    async with shop.with_orders_of_its_own(new_database("orders"), saga_concurrency="0") as taking, taking.another():
+        with fault("checkout.authorize_payment.before"):
+            order_id = (await taking.place()).order_id
+            await taking.came_to(order_id, "STOCK_RESERVED")
+            await taking.sagas().ForceSaga(force(order_id, pb.DIRECTION_BACKWARD))
+            order = await taking.ended(order_id)
+
+    assert order.state == ORDER_STATE_CANCELLED
 
 
 async def test_a_saga_is_not_completed_by_force_before_it_is_paid(shop: Shop) -> None:

@@ -68,8 +68,9 @@ class Orders:
             placed_at=now,
             updated_at=now,
         )
-        self._progress.begin(tx, order)
-        self._checkouts.start(tx, order.order_id, Checkout(order.order_id, tuple(wanted), total, card_token))
+        checkout = Checkout(order.order_id, tuple(wanted), total, card_token)
+        self._progress.begin(tx, order, checkout)
+        self._checkouts.start(tx, order.order_id, checkout)
         return order
 
     async def cancel_order(self, tx: Transaction, user: Principal, order_id: str) -> Order:
@@ -98,11 +99,12 @@ class Orders:
 
     async def watch_order(self, user: Principal, order_id: str, after_version: int) -> AsyncIterator[Progress]:
         """What happened to an order after that version, and what happens to it until it ends. Raises OrderNotFound."""
-        version = after_version
         with self._progress.watched(order_id) as watch:
-            order, fresh = await self._seen(user, order_id, version)
-            if order.state.is_final and order.version <= version:
+            order, fresh = await self._seen(user, order_id, after_version)
+            if order.state.is_final and order.version <= after_version:
                 return
+            # Nobody has seen what has not happened yet.
+            version = min(after_version, order.version)
             while True:
                 for progress in fresh:
                     yield progress
@@ -116,7 +118,8 @@ class Orders:
     async def _seen(self, user: Principal, order_id: str, version: int) -> tuple[Order, Sequence[Progress]]:
         """An order and what has happened to it after that version, as far as it is known here. Raises OrderNotFound."""
         pending = self._progress.pending(order_id)
-        if pending and _may_see(user, pending.order):
+        # How an order stood here is enough to tell what came after that version, but not that nothing has come since.
+        if pending and pending.order.version > version and _may_see(user, pending.order):
             return pending.order, [progress for progress in pending.history if progress.version > version]
         return await self.get_order(user, order_id), await self._progress_after(order_id, version)
 

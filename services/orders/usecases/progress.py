@@ -10,7 +10,7 @@ from typing import Final
 
 from chassis.database import Transaction
 from services.orders import publisher, store
-from services.orders.domain import Order, OrderNotFound, OrderState, OrderStep, Progress
+from services.orders.domain import Checkout, Order, OrderNotFound, OrderState, OrderStep, Progress
 
 MOST_REMEMBERED: Final = 1_000
 
@@ -22,32 +22,32 @@ class ProgressLog:
 
     def __init__(self) -> None:
         self._remembered: dict[str, Pending] = {}
-        """What this process has left pending, so that it need not be read again to be shown or moved on.
-
-        One that another process has moved since is out of date: the next append to it fails, and it is forgotten.
-        """
+        """What this process has left pending, so that it need not be read again to be shown or moved on."""
         self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
 
-    def begin(self, tx: Transaction, order: Order) -> None:
+    def begin(self, tx: Transaction, order: Order, checkout: Checkout) -> None:
         """Store a new order: its first event."""
         store.place(tx, order)
         publisher.order_placed(tx, order)
         first = Progress(order.version, OrderStep.PLACED, "", order.placed_at)
-        tx.on_commit(lambda: self._remember(Pending(order, (first,))))
+        tx.on_commit(lambda: self._remember(Pending(checkout, order, (first,))))
 
     def pending(self, order_id: str) -> "Pending | None":
-        """An order that this process has placed and left pending. Another may have moved it since."""
+        """An order that this process has placed and left pending, as it was then. Another may have moved it since."""
         pending = self._remembered.get(order_id)
         return pending if pending and pending.history else None
 
     async def record(
-        self, tx: Transaction, order_id: str, steps: Sequence[tuple[OrderStep, str]], now: datetime
+        self, tx: Transaction, checkout: Checkout, steps: Sequence[tuple[OrderStep, str]], now: datetime
     ) -> None:
         """Let these steps happen to an order, each with its reason. Nobody else may move the order meanwhile."""
-        pending = self._remembered.pop(order_id, None)
-        order = pending.order if pending else await store.find(tx, order_id)
+        pending = self._remembered.pop(checkout.order_id, None)
+        if pending and pending.checkout is not checkout:
+            # The saga was let go in between, and its data read again: whoever had it then may have moved the order.
+            pending = None
+        order = pending.order if pending else await store.find(tx, checkout.order_id)
         if order is None:
-            raise OrderNotFound("there is no such order", order_id=order_id)
+            raise OrderNotFound("there is no such order", order_id=checkout.order_id)
         happened: list[Progress] = []
         for step, reason in steps:
             happened.append(order.next(step, reason, now))
@@ -56,7 +56,7 @@ class ProgressLog:
         if fact := _FACTS.get(order.state):
             fact(tx, order)
         history = (*pending.history, *happened) if pending and pending.history else ()
-        tx.on_commit(lambda: self._tell(Pending(order, history), happened))
+        tx.on_commit(lambda: self._tell(Pending(checkout, order, history), happened))
 
     @contextmanager
     def watched(self, order_id: str) -> Iterator["Watch"]:
@@ -87,6 +87,8 @@ class ProgressLog:
 class Pending:
     """An order whose end is open."""
 
+    checkout: Checkout
+    """The very object by which the saga's driver knows it: as long as it has that one, nobody else moves the order."""
     order: Order
     history: tuple[Progress, ...]
     """All that has happened to it; empty where only how it stands is known."""
