@@ -9,16 +9,16 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from chassis import errors, failpoints, ids, logs, traceparent
 from chassis.clock import Clock
-from chassis.database import Database, NotToBeDoneError, Transaction
+from chassis.database import Database, NotToBeDoneError, Row, Transaction
 from chassis.saga import metrics, store
 from chassis.saga.definition import Definition
 from chassis.saga.events import Event, Failed, Refused, Resumed, Succeeded, Wish
@@ -28,6 +28,9 @@ from chassis.saga.store import Claim, Lease
 
 log = logs.logger(__name__)
 T = TypeVar("T")
+
+UNREADABLE_AGAIN = timedelta(seconds=5)
+"""When a saga that a process did not understand is offered again, to another one perhaps."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Driver(Generic[T]):
         """Begin a saga with this transaction. It sets out when the transaction has committed."""
         now = self._clock.now()
         transition = begin(self.plan, now, saga_id)
-        lease = self._lease() if self._has_room() else Lease(None, now)
+        lease = self._first_lease()
         trace = traceparent.current()
         store.start(tx, self.plan, transition.state, self._definition.to_json(data), lease, trace, now)
         if lease.owner:
@@ -112,10 +115,10 @@ class Driver(Generic[T]):
         claim = await store.lock(tx, self.plan, saga_id)
         transition = advance(self.plan, claim.state, wish)
         data = self._data(claim)
-        lease = self._lease() if isinstance(transition.command, Run) else None
+        lease = self._first_lease() if isinstance(transition.command, Run) else None
         await store.turn(tx, self.plan, transition.state, lease, wish.at)
         await self._record(tx, data, transition)
-        if lease:
+        if lease and lease.owner:
             held = _Held(data, transition, claim.fence + 1, lease, claim.traceparent)
             tx.on_commit(lambda: self._take(held))
         return transition.state
@@ -142,7 +145,10 @@ class Driver(Generic[T]):
             log.exception("saga_interrupted", saga_id=held.saga_id)
             await self._let_go([held], after=timedelta(seconds=1))
         else:
-            if not isinstance(held.transition.command, Run):
+            if isinstance(held.transition.command, Run):
+                # This process is to end, and has perhaps let go of everything already.
+                await self._let_go([held])
+            else:
                 self._held.discard(held)
 
     async def _step(self, held: _Held[T], command: Run) -> None:
@@ -169,7 +175,8 @@ class Driver(Generic[T]):
             await failpoints.reach(f"{place}.after")
         except errors.Problem as problem:
             kind = Failed if problem.is_transient else Refused
-            return kind(self._clock.now(), problem.reason, problem.message)
+            # It becomes part of the saga's row, which could not be stored with a NUL in it.
+            return kind(self._clock.now(), problem.reason, problem.message.replace("\0", "\ufffd"))
         return Succeeded(self._clock.now())
 
     async def _move(self, held: _Held[T], event: Event) -> None:
@@ -192,11 +199,22 @@ class Driver(Generic[T]):
         now = self._clock.now()
         lease = self._lease()
         async with self._database.read() as reader:
-            claims = await store.claim(reader, self.plan, lease, room, now)
-        for claim in claims:
-            metrics.CLAIMED.labels(self.plan.kind).inc()
+            rows = await store.claim(reader, self.plan, lease, room, now)
+        unreadable = [row["saga_id"] for row in rows if not self._resume(row, lease, now)]
+        await self._release(unreadable, after=UNREADABLE_AGAIN)
+
+    def _resume(self, row: Row, lease: Lease, now: datetime) -> bool:
+        """Drive a saga that was claimed; False if this process does not understand it, as one that is newer may."""
+        try:
+            claim = store.read_claim(self.plan, row)
             transition = advance(self.plan, claim.state, Resumed(now))
-            self._take(_Held(self._data(claim), transition, claim.fence, lease, claim.traceparent))
+            held = _Held(self._data(claim), transition, claim.fence, lease, claim.traceparent)
+        except Exception:
+            log.exception("saga_unreadable", saga_id=row["saga_id"])
+            return False
+        metrics.CLAIMED.labels(self.plan.kind).inc()
+        self._take(held)
+        return True
 
     async def _renew_leases(self) -> None:
         """Hold on to what has been held for some time; most sagas are over before that."""
@@ -223,16 +241,18 @@ class Driver(Generic[T]):
         await self._let_go(list(self._held))
 
     async def _let_go(self, sagas: Iterable[_Held[T]], after: timedelta = timedelta()) -> None:
-        """Offer sagas to whoever looks next. Without a database they are offered when their lease ends."""
+        """Drive them no longer."""
         given_back = list(sagas)
         self._held.difference_update(given_back)
-        if not given_back:
+        await self._release([held.saga_id for held in given_back], after)
+
+    async def _release(self, saga_ids: Sequence[str], after: timedelta) -> None:
+        """Offer sagas to whoever looks next. Without a database they are offered when their lease ends."""
+        if not saga_ids:
             return
         with suppress(errors.TransientProblem):
             async with self._database.read() as reader:
-                await store.release(
-                    reader, [held.saga_id for held in given_back], self._owner, self._clock.now() + after
-                )
+                await store.release(reader, saga_ids, self._owner, self._clock.now() + after)
 
     async def _repeat(self, chore: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
         while True:
@@ -244,6 +264,10 @@ class Driver(Generic[T]):
 
     def _lease(self) -> Lease:
         return Lease(self._owner, self._clock.now() + timedelta(seconds=self._limits.lease_seconds))
+
+    def _first_lease(self) -> Lease:
+        """For a saga that sets out now: ours, or anybody's if we cannot drive it."""
+        return self._lease() if self._has_room() else Lease(None, self._clock.now())
 
     def _has_room(self) -> bool:
         return self._is_open and len(self._held) < self._limits.concurrency

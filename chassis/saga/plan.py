@@ -58,8 +58,11 @@ class Plan:
         return next((at for at, step in enumerate(self.steps) if step.is_pivot), len(self.steps) - 1)
 
     def position(self, name: str) -> int:
-        """Where the step of that name stands."""
-        return next(at for at, step in enumerate(self.steps) if step.name == name)
+        """Where the step of that name stands. Raises LookupError when there is none."""
+        for at, step in enumerate(self.steps):
+            if step.name == name:
+                return at
+        raise LookupError(f"saga {self.kind} has no step {name!r}")
 
     def last_undo(self, position: int) -> int | None:
         """The nearest step at or before the position that can be undone."""

@@ -89,10 +89,15 @@ async def turn(tx: Transaction, plan: Plan, state: State, lease: Lease | None, n
     await tx.execute(SQL.turn, **_moved(plan, state, now), owner=owner, due_at=due_at)
 
 
-async def claim(reader: Reader, plan: Plan, lease: Lease, limit: int, now: datetime) -> list[Claim]:
-    """Take over sagas that are due and that nobody else is claiming."""
-    rows = await reader.all(SQL.claim, kind=plan.kind, owner=lease.owner, due_at=lease.until, limit=limit, now=now)
-    return [_claim(plan, row) for row in rows]
+async def claim(reader: Reader, plan: Plan, lease: Lease, limit: int, now: datetime) -> list[Row]:
+    """Take over sagas that are due and that nobody else is claiming. Each is still to be read, by `read_claim`."""
+    return await reader.all(SQL.claim, kind=plan.kind, owner=lease.owner, due_at=lease.until, limit=limit, now=now)
+
+
+def read_claim(plan: Plan, row: Row) -> Claim:
+    """A saga as its row tells it. Raises whatever a row raises that another version of this program wrote."""
+    state = from_json(plan, row["saga_id"], row["state"])
+    return Claim(row["saga_id"], state, row["data"], row["fence"], row["traceparent"])
 
 
 async def lock(tx: Transaction, plan: Plan, saga_id: str) -> Claim:
@@ -100,7 +105,7 @@ async def lock(tx: Transaction, plan: Plan, saga_id: str) -> Claim:
     row = await tx.first(SQL.lock, saga_id=saga_id, kind=plan.kind)
     if row is None:
         raise SagaNotFound("There is no such saga.", saga_id=saga_id)
-    return _claim(plan, row)
+    return read_claim(plan, row)
 
 
 async def renew(reader: Reader, saga_ids: Sequence[str], lease: Lease) -> None:
@@ -143,11 +148,6 @@ def _moved(plan: Plan, state: State, now: datetime) -> Json:
         "is_final": state.status.is_final,
         "now": now,
     }
-
-
-def _claim(plan: Plan, row: Row) -> Claim:
-    state = from_json(plan, row["saga_id"], row["state"])
-    return Claim(row["saga_id"], state, row["data"], row["fence"], row["traceparent"])
 
 
 def _account(plan: Plan, row: Row) -> Account:

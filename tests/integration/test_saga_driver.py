@@ -324,6 +324,62 @@ async def test_a_drained_process_ends_its_step_and_hands_over_at_once(shop: Shop
     assert shop.peers.names() == ["reserve", "pay", "ship"]
 
 
+async def test_a_saga_that_sets_out_when_its_process_has_ended_is_another_processs(shop: Shop) -> None:
+    """Its transaction began in time and was committed too late: nobody keeps the lease of what nobody drives."""
+    ending = shop.driver()
+    async with driving(shop.driver()):
+        async with shop.database.transaction() as tx:
+            async with driving(ending):
+                ending.start(tx, ids.uuid7(), "late")
+        await rested(shop, "late")
+
+    assert shop.peers.names() == ["reserve", "pay", "ship"]
+
+
+async def test_a_wish_granted_where_no_driver_runs_is_carried_out_by_one_that_does(shop: Shop) -> None:
+    """Whoever grants it need not be the one who drives it."""
+    shop.peers.answers["ship"] = [refusal]
+    async with driving(shop.driver()):
+        saga_id = await shop.start(shop.driver(), "one")
+        await rested(shop, "one")
+        shop.ledger.rest("one").clear()
+        async with shop.database.transaction() as tx:
+            await shop.driver().grant(tx, saga_id, RetryAsked(datetime.now(UTC), "staff", "mended"))
+        await rested(shop, "one")
+
+    assert await shop.status(saga_id) is Status.COMPLETED
+
+
+async def test_a_saga_that_a_newer_process_has_written_keeps_no_other_from_its_end(shop: Shop) -> None:
+    """It stands at a step this process does not know: it is offered again, to one that does."""
+    newer, good = await shop.start(shop.driver(), "newer"), await shop.start(shop.driver(), "good")
+    renamed = "UPDATE saga SET state = jsonb_set(state, '{step}', %(step)s::jsonb) WHERE saga_id = %(saga_id)s"
+    async with shop.database.read() as reader:
+        await reader.execute(renamed, step='"gift_wrap"', saga_id=newer)
+    async with driving(shop.driver()):
+        await rested(shop, "good")
+        async with asyncio.timeout(10), shop.database.read() as reader:
+            while (await reader.one("SELECT owner FROM saga WHERE saga_id = %(id)s", id=newer))["owner"]:
+                pass
+
+    assert await shop.status(good) is Status.COMPLETED
+
+
+async def test_whatever_a_refusal_says_can_be_recorded(shop: Shop) -> None:
+    """PostgreSQL stores no NUL; the saga is undone all the same."""
+
+    async def garbled() -> None:
+        raise errors.FailedPrecondition("no \0 such thing", reason="DECLINED")
+
+    shop.peers.answers["pay"] = [garbled]
+    driver = shop.driver()
+    async with driving(driver):
+        saga_id = await shop.start(driver, "one")
+        await rested(shop, "one")
+
+    assert await shop.status(saga_id) is Status.COMPENSATED
+
+
 async def test_a_wish_takes_the_saga_from_whoever_drives_it(shop: Shop) -> None:
     """A cancellation need not wait for the step at hand: that is undone, and its late answer changes nothing."""
     gate = Gate()
