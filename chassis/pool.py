@@ -86,7 +86,8 @@ class Connection(psycopg.AsyncConnection[Row]):
     async def _exchange(self, statements: Iterable[str]) -> list[PGresult]:
         # The simple protocol takes any number of statements at once. A cursor could send them too, but what it makes ready
         # for statements of any kind takes longer than libpq needs for these.
-        self.pgconn.send_query(";\n".join(statements).encode())
+        # The semicolon has a line of its own: at the end of the one before, a comment would hide it.
+        self.pgconn.send_query("\n;\n".join(statements).encode())
         results: list[PGresult] = await self.wait(generators.execute(self.pgconn))
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
@@ -130,6 +131,7 @@ class Pool:
 
     def __init__(self, url: str, *, name: str, max_connections: int, max_waiting: int) -> None:
         self._cleaning: set[asyncio.Task[None]] = set()
+        self._checking: asyncio.Task[None] | None = None
         self._failed_at = -math.inf
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
@@ -218,9 +220,15 @@ class Pool:
         except NoConnection:
             raise
         except DatabaseUnavailable:
-            # Every idle connection is looked at: after one that is dead, there are likely more.
-            await self._pool.check()
+            await self._checked()
             return await attempt()
+
+    async def _checked(self) -> None:
+        """Have every idle connection looked at: after one that is dead, there are likely more. Not for ever."""
+        if self._checking is None or self._checking.done():
+            # In a task of its own: the pool would take our cancellation for the failure of a connection.
+            self._checking = asyncio.create_task(self._pool.check())
+        await asyncio.wait([self._checking], timeout=_patience())
 
     async def _clean(self, connection: Connection) -> None:
         with suppress(psycopg.Error):

@@ -58,6 +58,10 @@ class StatementFault(Exception):
     """A statement that cannot be right whatever the data: a bug of ours."""
 
 
+_PASSING = frozenset({"08", "53", "57", "58"})
+"""The classes of errors that have nothing to do with the statement: connections, resources, operators, the system."""
+
+
 def translated(error: psycopg.Error) -> Exception:  # noqa: PLR0911 — a table, one line of it a return
     """The error to raise `from None` in place of the driver's, which may quote a whole row: a log must not."""
     constraint = error.diag.constraint_name or error.diag.column_name or ""
@@ -76,7 +80,9 @@ def translated(error: psycopg.Error) -> Exception:  # noqa: PLR0911 — a table,
             return DatabaseBusy("Too many requests are waiting for the database.")
         case psycopg_pool.PoolTimeout() | psycopg_pool.PoolClosed():
             return NoConnection("The database cannot be reached.")
-        case psycopg.OperationalError() | psycopg.errors.IdleInTransactionSessionTimeout():
+        case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate[:2] in _PASSING:
+            return DatabaseUnavailable("The database cannot be reached.")
+        case psycopg.errors.IdleInTransactionSessionTimeout():
             return DatabaseUnavailable("The database cannot be reached.")
         case _:
             return StatementFault(error.diag.message_primary or str(error))

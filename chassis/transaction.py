@@ -18,6 +18,7 @@ M = TypeVar("M", bound=Message)
 
 BEGIN = Command("BEGIN")
 COMMIT = Command("COMMIT")
+_ENDED = frozenset({TransactionStatus.IDLE, TransactionStatus.INERROR})
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,7 @@ class Transaction(Reader):
         """Feed rows to a `COPY … FROM STDIN`; return their number."""
         if self._connection is None:
             await self._send()
-        assert self._connection is not None
-        cursor = self._connection.cursor()
+        cursor = self._opened().cursor()
         try:
             async with cursor.copy(statement) as copy:
                 async for row in rows:
@@ -115,9 +115,6 @@ class Transaction(Reader):
 
     async def commit(self) -> None:
         """The closing statements, the facts into the outbox, COMMIT: one round trip."""
-        # PostgreSQL answers the COMMIT of a failed transaction by rolling it back, and does not call that an error.
-        if self._connection and self._connection.pgconn.transaction_status == TransactionStatus.INERROR:
-            raise RuntimeError("a statement of this transaction failed, and its error was swallowed")
         if self._facts:
             self._closing.append(outbox.insertion(self._facts))
         if self._connection or self._opening or self._closing:
@@ -136,12 +133,21 @@ class Transaction(Reader):
 
     async def _send(self, *commands: Command) -> Result:
         if self._connection:
-            return await run(self._connection, None, *commands)
+            return await run(self._opened(), None, *commands)
         if COMMIT in commands and not self._opening:
             # If the connection dies it may have been committed, and nothing would tell: it is not sent again.
             return await self._send_first(commands)
         # So far nothing has happened; or if it has, the opening statement tells.
         return await self._pool.past_the_dead(partial(self._send_first, commands))
+
+    def _opened(self) -> Connection:
+        """The connection, if the transaction on it goes on."""
+        assert self._connection is not None
+        # After a failure PostgreSQL answers COMMIT by rolling back, and does not call that an error. And if not even the
+        # BEGIN has come through, every statement would be a transaction of its own.
+        if self._connection.pgconn.transaction_status in _ENDED:
+            raise RuntimeError("a statement of this transaction failed, and its error was swallowed")
+        return self._connection
 
     async def _send_first(self, commands: Sequence[Command]) -> Result:
         await self.end()  # the attempt before, if there was one

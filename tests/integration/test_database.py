@@ -1,9 +1,12 @@
 """What a service may rely on when it talks to its database."""
 
 import asyncio
+import os
+import random
+import signal
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
@@ -21,6 +24,7 @@ from chassis.database import (
     UniqueViolation,
     in_transaction,
 )
+from chassis.sqlstate import StatementFault
 from tests.conftest import NewDatabase, embedded_postgres
 from tests.integration.turns import passing
 
@@ -131,6 +135,32 @@ async def test_a_swallowed_failure_is_not_taken_for_a_commit(database: Database)
             await tx.execute(ADD, name="ada", balance=1)
             with pytest.raises(UniqueViolation):
                 await tx.execute(ADD, name="ada", balance=1)
+
+
+async def test_nothing_is_done_after_a_failure_that_kept_the_transaction_from_beginning(database: Database) -> None:
+    """What cannot be prepared fails before BEGIN: what followed would be committed statement by statement."""
+    with pytest.raises(RuntimeError, match="swallowed"):
+        async with database.transaction(opening_account("ada")) as tx:
+            with pytest.raises(StatementFault):
+                await tx.all("SELECT * FROM nowhere WHERE name = %(name)s", name="ada")
+            await tx.execute(ADD, name="bob", balance=1)
+    assert await accounts(database) == 0
+
+
+async def test_a_comment_at_the_end_of_a_statement_hides_nothing_that_follows(database: Database) -> None:
+    """Statements travel together, the COMMIT last."""
+    async with database.transaction() as tx:
+        tx.closing("INSERT INTO account SELECT 'ada', 1 -- the first")
+    async with database.read() as reader:
+        assert await reader.one(f"{COUNT} -- of all") == {"accounts": 1}
+
+
+async def test_an_error_that_comes_back_every_time_is_not_taken_for_an_outage(database: Database) -> None:
+    """An index holds no key of that size: whoever tries again only fails again."""
+    name = "".join(random.Random(1).choices("0123456789abcdef", k=100_000))
+    with pytest.raises(StatementFault, match="index row"):
+        async with database.transaction() as tx:
+            await tx.execute(ADD, name=name, balance=1)
 
 
 async def test_a_violated_rule_is_told_by_its_name(database: Database) -> None:
@@ -316,6 +346,23 @@ async def test_a_query_finds_its_way_past_dead_connections() -> None:
             assert await reader.one("SELECT 1 AS answer") == {"answer": 1}
 
 
+async def test_a_deadline_holds_while_connections_are_looked_at_that_do_not_answer() -> None:
+    """One is found dead; the others, asked whether they live, are silent."""
+    with embedded_postgres() as server:
+        async with opened(server.admin_url) as database:
+            await asyncio.gather(*[hold_for_a_moment(database) for _ in range(4)])
+            backends = [await backend(database) for _ in range(4)]
+            assert len(set(backends)) == 4
+            # The next statement gets the connection that was not used for the longest time.
+            os.kill(backends[0], signal.SIGTERM)
+            with stopped(backends[1:]):
+                asked = asyncio.create_task(within(0.5, backend(database)))
+                await asyncio.wait([asked], timeout=5)
+                assert asked.done()
+            await asyncio.gather(asked, return_exceptions=True)
+            assert await database.is_reachable()
+
+
 async def test_what_was_sent_whole_over_a_dead_connection_is_repeated_only_under_an_opening_statement() -> None:
     """It may have been committed; the opening statement knows, and without one nobody does."""
     with embedded_postgres() as server:
@@ -344,6 +391,31 @@ async def opened(url: str, max_connections: int = 4) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+async def within(seconds: float, work: Awaitable[int]) -> int:
+    """What the work comes to, if it comes to it in time."""
+    async with deadline.bound(seconds):
+        return await work
+
+
+async def backend(database: Database) -> int:
+    """The process that answers at the other end of the next connection."""
+    async with database.read() as reader:
+        pid: int = (await reader.one("SELECT pg_backend_pid() AS pid"))["pid"]
+    return pid
+
+
+@contextmanager
+def stopped(pids: Sequence[int]) -> Iterator[None]:
+    """Processes that hear nothing, for the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def hold_for_a_moment(database: Database) -> None:
