@@ -152,12 +152,13 @@ class Consumer:
     async def _redrive(self) -> None:
         """Try the requested letters again; none that stands behind one of the same aggregate that fails again."""
         stuck: set[str] = set()
-        for dead in await self._dead_letters.requested(self._name):
-            aggregate = _aggregate(dead.letter.subject)
-            if aggregate in stuck:
-                await self._bury_again(dead, "an earlier fact about the same aggregate failed again")
-            elif not await self._try_again(dead):
-                stuck.add(aggregate)
+        while requested := await self._dead_letters.requested(self._name):
+            for dead in requested:
+                aggregate = _aggregate(dead.letter.subject)
+                if aggregate in stuck:
+                    await self._bury_again(dead, "an earlier fact about the same aggregate failed again")
+                elif not await self._try_again(dead):
+                    stuck.add(aggregate)
 
     async def _try_again(self, dead: DeadLetter) -> bool:
         try:

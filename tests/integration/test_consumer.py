@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import nats
 import pytest
 
 from chassis.broker import Broker, pull, subject_of
 from chassis.consumer import Consumer, Fact, Subscription
 from chassis.contract import ContractError
 from chassis.database import Database, Transaction
-from chassis.dead_letters import DeadLetters, Reason
+from chassis.dead_letters import REDRIVEN_AT_ONCE, DeadLetters, Reason
+from chassis.inbox import Letter
 from chassis.relay import Relay
 from chassis.replay import replay
 from tests.conftest import Nats, NewDatabase
@@ -183,6 +185,37 @@ async def test_what_waits_behind_a_dead_letter_dies_too_and_is_redriven_in_order
     assert await listener.heard() == ["order-1/1", "order-1/2"]
 
 
+async def test_however_many_wait_behind_a_letter_that_fails_again_they_wait_on(
+    listener: Listener, broker_server: Nats
+) -> None:
+    """More than are looked at in one go."""
+    count = REDRIVEN_AT_ONCE + 5
+    for version in range(1, count + 1):
+        letter = dead_letter("order-1", version)
+        await listener.dead_letters.bury("listener", letter.event_id, letter, 1, Reason.GAP, "")
+    listener.failing["order-1/1"] = 1
+    await listener.dead_letters.request_redrive()
+    async with hearing(listener, broker_server, contiguous=True):
+        await eventually(lambda: nothing_requested(listener.dead_letters))
+
+    assert await listener.heard() == []
+    assert len(await listener.dead_letters.unresolved(2 * count)) == count
+
+
+async def test_a_letter_that_no_database_could_hold_is_buried_all_the_same(
+    listener: Listener, broker_server: Nats
+) -> None:
+    """Its id holds a NUL."""
+    client = await nats.connect(broker_server.admin_url)
+    async with hearing(listener, broker_server):
+        await client.publish(subject_of(PLACED, "order-1"), b"", headers={"ce-id": "a\0b", "ce-type": "nonsense"})
+        await eventually(listener.has_buried(1))
+    await client.close()
+
+    [dead] = await listener.dead_letters.unresolved(10)
+    assert (dead.event_id, dead.reason) == ("a\ufffdb", Reason.POISON)
+
+
 async def test_two_processes_share_the_work(teller: Database, listener: Listener, broker_server: Nats) -> None:
     """Each fact takes effect in one of them, the aggregate's order kept where that was asked for."""
     facts = [(order, version) for version in range(1, 6) for order in range(10)]
@@ -284,6 +317,12 @@ async def test_a_consumer_hears_what_its_manifest_says(listener: Listener, broke
     broker = broker_server.connection("listener")
     with pytest.raises(ContractError, match=CONFIRMED):
         Consumer(LISTENER, listener.database, broker, [Subscription({OrderPlaced: listener.hear})])
+
+
+def dead_letter(order_id: str, version: int) -> Letter:
+    """What the listener was once told of an order."""
+    headers = {"ce-id": f"{order_id}-{version:04}", "ce-type": PLACED, "ce-time": "2026-01-01T00:00:00+00:00"}
+    return Letter(subject_of(PLACED, order_id), headers, placed(order_id, version).SerializeToString())
 
 
 async def died_again(dead_letters: DeadLetters, event_id: str) -> bool:
