@@ -328,9 +328,8 @@ async def test_a_saga_that_sets_out_when_its_process_has_ended_is_another_proces
     """Its transaction began in time and was committed too late: nobody keeps the lease of what nobody drives."""
     ending = shop.driver()
     async with driving(shop.driver()):
-        async with shop.database.transaction() as tx:
-            async with driving(ending):
-                ending.start(tx, ids.uuid7(), "late")
+        async with shop.database.transaction() as tx, driving(ending):
+            ending.start(tx, ids.uuid7(), "late")
         await rested(shop, "late")
 
     assert shop.peers.names() == ["reserve", "pay", "ship"]
