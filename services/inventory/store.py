@@ -1,6 +1,7 @@
 """Rows of the inventory's database as the domain sees them."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -45,6 +46,12 @@ async def move(tx: Transaction, order_id: str, aim: State, *, expires_at: dateti
         SQL.move, order_id=order_id, state=aim.value, movable=list(MAY_COME_FROM[aim]), expires_at=expires_at
     )
     return _move(aim, rows) if rows else None
+
+
+def prolong(tx: Transaction, move: Move, expires_at: datetime) -> Move:
+    """Let a reservation that is held already, and is locked, be held for longer."""
+    tx.closing(SQL.prolong, order_id=move.reservation.order_id, expires_at=expires_at)
+    return replace(move, reservation=replace(move.reservation, expires_at=expires_at))
 
 
 async def close_unopened(tx: Transaction, order_id: str) -> Move | None:

@@ -32,7 +32,7 @@ class UseCases:
     settings: Settings
 
     async def reserve(self, tx: Transaction, order_id: str, lines: Sequence[Line]) -> Reservation:
-        """Hold stock for an order, every line or none; one that holds or has taken its stock keeps what it has.
+        """Hold stock for an order, every line or none, for a whole time from now; one that has taken its stock keeps it.
 
         Raises OutOfStock, ReservationClosed.
         """
@@ -40,6 +40,8 @@ class UseCases:
         move = await store.reserve(tx, order_id, lines, until)
         if move is None:
             move = await store.move(tx, order_id, State.HELD, expires_at=until)
+        if move and move.before is State.HELD:
+            move = store.prolong(tx, move, until)
         return self._done(tx, order_id, move)
 
     async def release(self, tx: Transaction, order_id: str) -> Reservation:

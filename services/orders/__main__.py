@@ -22,7 +22,7 @@ def service(runtime: Runtime) -> Service:
         lease_seconds=settings.saga_lease_seconds,
         poll_seconds=settings.saga_poll_seconds,
     )
-    checkouts = Driver(runtime.database, runtime.clock, checkout(peers, progress, settings), limits)
+    checkouts = Driver(runtime.database, runtime.clock, checkout(peers, progress, runtime.clock, settings), limits)
     orders = Orders(
         runtime.database,
         runtime.clock,

@@ -208,3 +208,4 @@ class Checkout:
     items: tuple[Item, ...]
     total: Money
     card_token: str
+    placed_at: datetime

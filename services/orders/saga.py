@@ -1,8 +1,10 @@
 """How an order travels: stock is held, the money is held, the money is taken, the stock leaves the shelf."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from chassis import ids
+from chassis.clock import Clock
 from chassis.database import Transaction
 from chassis.saga.definition import Definition, Step
 from chassis.saga.history import Happening, What
@@ -16,8 +18,16 @@ from services.orders.usecases.progress import ProgressLog
 KIND = "checkout"
 
 
-def checkout(peers: Peers, progress: ProgressLog, settings: Settings) -> Definition[Checkout]:
+def checkout(peers: Peers, progress: ProgressLog, clock: Clock, settings: Settings) -> Definition[Checkout]:
     """Until the payment is captured everything can be undone; from then on the order goes through."""
+    stock_trusted = timedelta(seconds=settings.stock_trusted_seconds)
+
+    async def capture_payment(data: Checkout, request_id: str) -> None:
+        """Take the money; of an order that was long on its way, only once its stock is held still, or again."""
+        if clock.now() - data.placed_at > stock_trusted:
+            # Under the request id it was reserved by, the answer would be the one it got then.
+            await peers.reserve_stock(data, ids.uuid7())
+        await peers.capture_payment(data, request_id)
 
     async def record(tx: Transaction, data: Checkout, transition: Transition) -> None:
         happened = [step for happening in transition.news for step in _steps(happening, transition.state)]
@@ -29,7 +39,7 @@ def checkout(peers: Peers, progress: ProgressLog, settings: Settings) -> Definit
         steps=(
             Step("reserve_stock", do=peers.reserve_stock, undo=peers.release_stock),
             Step("authorize_payment", do=peers.authorize_payment, undo=peers.void_payment),
-            Step("capture_payment", do=peers.capture_payment, undo=peers.refund_payment, is_pivot=True),
+            Step("capture_payment", do=capture_payment, undo=peers.refund_payment, is_pivot=True),
             Step("commit_stock", do=peers.commit_stock),
         ),
         record=record,
@@ -82,6 +92,7 @@ def _to_json(data: Checkout) -> dict[str, Any]:
         "items": [[item.sku, item.quantity] for item in data.items],
         "total": [data.total.currency_code, data.total.minor_units],
         "card_token": data.card_token,
+        "placed_at": data.placed_at.isoformat(),
     }
 
 
@@ -91,4 +102,5 @@ def _from_json(json: dict[str, Any]) -> Checkout:
         items=tuple(Item(*item) for item in json["items"]),
         total=Money(*json["total"]),
         card_token=json["card_token"],
+        placed_at=datetime.fromisoformat(json["placed_at"]),
     )

@@ -17,5 +17,7 @@ class Settings:
     """How many failures of a step in a row are borne before an order is undone."""
     saga_longest_pause_seconds: float = 5.0
     """The longest time between two attempts; the first is a tenth of a second, then it doubles."""
+    stock_trusted_seconds: float = 300.0
+    """How long stock is taken to be held as it was when the order was placed. Well below inventory's reservations."""
     watch_poll_seconds: float = 0.25
     """How soon a watcher learns of what another process did."""

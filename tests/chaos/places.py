@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from unittest.mock import Mock
 
 from chassis import contract
+from chassis.clock import SystemClock
 from chassis.saga.definition import Action, Definition
 from services.orders.domain import Checkout, Item, Money
 from services.orders.peers import Peers
@@ -36,7 +38,7 @@ class Eavesdropper:
 
 
 EAVESDROPPER = Eavesdropper()
-DEFINITION: Definition[Checkout] = checkout(Peers(lambda _: EAVESDROPPER), Mock(), Settings())
+DEFINITION: Definition[Checkout] = checkout(Peers(lambda _: EAVESDROPPER), Mock(), SystemClock(), Settings())
 UNDOABLE = [step for step in DEFINITION.steps[: DEFINITION.plan.pivot + 1] if step.undo]
 
 
@@ -83,7 +85,7 @@ def answers_of_the_provider(methods: Iterable[str]) -> list[str]:
 
 def _methods(actions: Iterable[Action[Checkout]]) -> list[str]:
     EAVESDROPPER.heard.clear()
-    data = Checkout("an order", (Item("SKU", 1),), Money("GBP", 1), "tok_approve")
+    data = Checkout("an order", (Item("SKU", 1),), Money("GBP", 1), "tok_approve", datetime.now(UTC))
     for action in actions:
         asyncio.run(action(data, "a request"))  # type: ignore[arg-type]  # every action is a coroutine function
     return list(EAVESDROPPER.heard)

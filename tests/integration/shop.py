@@ -23,6 +23,7 @@ from tradewind.catalog.v1 import catalog_service_pb2 as catalog_pb
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.inventory.v1 import inventory_service_pb2 as inventory_pb
 from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from tradewind.inventory.v1.stock_pb2 import StockLine
 from tradewind.orders.v1 import order_service_pb2 as pb
 from tradewind.orders.v1 import saga_service_pb2 as saga_pb
 from tradewind.orders.v1.order_events_pb2 import OrderCancelled, OrderConfirmed, OrderPlaced
@@ -177,6 +178,20 @@ class Shop:
         """Give the order's stock back behind its saga's back: it cannot be committed any more."""
         stub = InventoryServiceStub(self.services["inventory"].channel(peer="orders"))
         await stub.Release(inventory_pb.ReleaseRequest(request_id=new_id(), order_id=order_id))
+
+    async def expire(self, order_id: str) -> None:
+        """Let the order's reservation run out long before its time."""
+        async with self.services["inventory"].database.read() as reader:
+            await reader.execute("UPDATE reservation SET expires_at = now() WHERE order_id = %(id)s", id=order_id)
+            held = "SELECT FROM reservation WHERE order_id = %(id)s AND state = 'held'"
+            while await reader.all(held, id=order_id):
+                pass
+
+    async def hold(self, quantity: int) -> None:
+        """Hold so many lanterns for an order of somebody else."""
+        stub = InventoryServiceStub(self.services["inventory"].channel(peer="orders"))
+        lines = [StockLine(sku=self.lantern, quantity=quantity)]
+        await stub.Reserve(inventory_pb.ReserveRequest(request_id=new_id(), order_id=new_id(), lines=lines))
 
     async def stock(self) -> tuple[int, int]:
         """How many lanterns are on hand, and how many of them reserved."""

@@ -97,6 +97,18 @@ class TestReserve:
         assert await inventory.available("TEAPOT") == [(5, 2, 3)]
         assert len(await inventory.facts()) == 1
 
+    async def test_an_order_that_asks_again_is_held_for_a_whole_time_more(self, inventory: Inventory) -> None:
+        """Nothing else changes, and nobody is told."""
+        await inventory.stock(TEAPOT=5)
+        order_id = new_id()
+        first = await inventory.reserve(order_id, TEAPOT=2)
+        await inventory.clock.advance(600)
+        again = await inventory.reserve(order_id, TEAPOT=2)
+        assert again.expires_at.ToSeconds() == first.expires_at.ToSeconds() + 600
+        assert await inventory.reservation(order_id) == again
+        assert await inventory.available("TEAPOT") == [(5, 2, 3)]
+        assert len(await inventory.facts()) == 1
+
     async def test_one_of_two_gets_the_last_piece(self, inventory: Inventory) -> None:
         """Exactly one wins; the other is told that none is left."""
         await inventory.stock(TEAPOT=1)

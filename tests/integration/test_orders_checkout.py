@@ -92,6 +92,34 @@ async def test_a_step_whose_answers_are_all_lost_is_undone_with_the_rest(
     assert sum(entry.minor_units for entry in await shop.ledger(order.order_id)) == 0
 
 
+async def test_no_money_is_taken_for_stock_that_is_gone_meanwhile(shop: Shop, new_database: NewDatabase) -> None:
+    """Reservations expire: an order that was long on its way asks again before it pays."""
+    async with shop.with_orders_of_its_own(new_database("orders"), stock_trusted_seconds="0") as slow:
+        with fault("checkout.capture_payment.before"):
+            order_id = (await slow.place({shop.lantern: STOCKED})).order_id
+            await slow.came_to(order_id, "PAYMENT_AUTHORIZED")
+            await shop.expire(order_id)
+            await shop.hold(1)
+        order = await slow.ended(order_id)
+
+    assert (order.state, order.cancel_reason) == (StateMessage.ORDER_STATE_CANCELLED, "OUT_OF_STOCK")
+    assert await shop.payment(order_id) == "VOIDED"
+    assert await shop.stock() == (STOCKED, 1)
+
+
+async def test_stock_that_was_held_too_long_is_held_again(shop: Shop, new_database: NewDatabase) -> None:
+    """Nobody else wanted it."""
+    async with shop.with_orders_of_its_own(new_database("orders"), stock_trusted_seconds="0") as slow:
+        with fault("checkout.capture_payment.before"):
+            order_id = (await slow.place({shop.lantern: STOCKED})).order_id
+            await slow.came_to(order_id, "PAYMENT_AUTHORIZED")
+            await shop.expire(order_id)
+        order = await slow.ended(order_id)
+
+    assert order.state == StateMessage.ORDER_STATE_CONFIRMED
+    assert await shop.stock() == (0, 0)
+
+
 async def test_what_an_order_is_follows_from_what_happened_to_it(shop: Shop) -> None:
     """The projection is never anything but the sum of the events."""
     for card_token in ("tok_approve", "tok_decline"):

@@ -98,6 +98,9 @@ LEFT JOIN locked USING (sku)
 LEFT JOIN moved USING (sku)
 ORDER BY line.sku;
 
+-- name: prolong
+UPDATE reservation SET expires_at = %(expires_at)s WHERE order_id = %(order_id)s;
+
 -- name: close_unopened
 -- Closes the reservation of an order that has none. No row: it has one.
 INSERT INTO reservation (order_id, state, version)

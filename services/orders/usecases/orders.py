@@ -68,7 +68,7 @@ class Orders:
             placed_at=now,
             updated_at=now,
         )
-        checkout = Checkout(order.order_id, tuple(wanted), total, card_token)
+        checkout = Checkout(order.order_id, tuple(wanted), total, card_token, now)
         self._progress.begin(tx, order, checkout)
         self._checkouts.start(tx, order.order_id, checkout)
         return order
