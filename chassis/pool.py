@@ -147,6 +147,7 @@ class Pool:
             kwargs={
                 "autocommit": True,
                 "application_name": name,
+                "client_encoding": "utf8",  # whatever the environment says: statements are sent as such
                 "connect_timeout": 2,
                 "tcp_user_timeout": 5000,
                 # A process frozen in the middle of a transaction must not hold its locks for ever.
