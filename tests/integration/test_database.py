@@ -163,6 +163,16 @@ async def test_an_error_that_comes_back_every_time_is_not_taken_for_an_outage(da
             await tx.execute(ADD, name=name, balance=1)
 
 
+async def test_any_text_can_be_stored_whatever_the_environment_says(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL's own variables are heard by its clients."""
+    url = new_database("chassis")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    async with opened(url) as database, database.read() as reader:
+        assert await reader.one("SELECT %(text)s::text AS text", text="5 €, ﬁn, 🏮") == {"text": "5 €, ﬁn, 🏮"}
+
+
 async def test_a_violated_rule_is_told_by_its_name(database: Database) -> None:
     """Stores can translate it without knowing the driver."""
     async with database.transaction() as tx:
