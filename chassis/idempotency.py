@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
-from chassis import errors, status
+from chassis import errors, ids, status
 from chassis.contract import Method
 from chassis.database import Command, Database, NotToBeDoneError, Opening, Reader, Row, Transaction
 from chassis.statements import Statements
@@ -98,7 +98,7 @@ class RequestStore:
         content.ClearField("request_id")
         fingerprint = hmac.digest(self._fingerprint_key, content.SerializeToString(deterministic=True), hashlib.sha256)
         request_id: str = request.request_id  # type: ignore[attr-defined]  # the caller has looked: Method.has_request_id
-        return Claim(Key(principal, method.name, request_id), fingerprint, method.is_sealed)
+        return Claim(Key(principal, method.name, ids.canonical(request_id)), fingerprint, method.is_sealed)
 
     @asynccontextmanager
     async def once(self, claim: Claim, *, keep_forever: bool = False) -> AsyncIterator[Transaction]:

@@ -19,3 +19,8 @@ def uuid7() -> str:
 def derived(*parts: str) -> str:
     """The id that always belongs to these parts: a retried step sends the request id it sent before."""
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
+
+
+def canonical(uuid_text: str) -> str:
+    """The one spelling of a UUID, to be compared as text: letters are lower case. Callers may write them either way."""
+    return uuid_text.lower()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from chassis import ids
 from chassis.call import Call
 from chassis.paging import Pages
 from chassis.wire import timestamp
@@ -114,7 +115,7 @@ def _revision(request: pb.UpdateProductRequest) -> Revision:
 
 def _line(request: pb.ImportProductsRequest) -> Line:
     return Line(
-        import_id=request.request_id,
+        import_id=ids.canonical(request.request_id),
         number=request.line_number,
         sku=request.sku,
         name=request.name,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from chassis import ids
 from chassis.call import Call
 from chassis.wire import timestamp
 from services.identity.domain import Role, TokenPair, User
@@ -57,7 +58,7 @@ class IdentityServicer:
         """Sets the roles of a user."""
         async with call.once() as tx:
             user = await self._usecases.set_roles(
-                tx, request.user_id, frozenset(_ROLES[role] for role in request.roles)
+                tx, ids.canonical(request.user_id), frozenset(_ROLES[role] for role in request.roles)
             )
             return tx.reply(pb.SetRolesResponse(profile=_profile(user)))
 

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from chassis import ids
 from chassis.call import Call
 from chassis.wire import timestamp
 from services.inventory.domain import Adjustment, Line, Receipt, Reservation, State, Stock, canonical
@@ -50,8 +51,9 @@ class InventoryServicer:
         """Answer the lines of a count."""
         async with aclosing(_arrived(requests)) as groups:
             async for group in groups:
-                for receipt in await self.usecases.adjust([_adjustment(line, call) for line in group]):
-                    yield _receipt_message(receipt)
+                receipts = await self.usecases.adjust([_adjustment(line, call) for line in group])
+                for line, receipt in zip(group, receipts, strict=True):
+                    yield _receipt_message(line, receipt)
 
     async def GetAvailability(self, request: pb.GetAvailabilityRequest, call: Call) -> pb.GetAvailabilityResponse:
         """How much there is of some products."""
@@ -96,7 +98,7 @@ async def _arrived(requests: AsyncIterator[T]) -> AsyncGenerator[list[T], None]:
 
 def _adjustment(request: pb.AdjustStockRequest, call: Call) -> Adjustment:
     return Adjustment(
-        request_id=request.request_id,
+        request_id=ids.canonical(request.request_id),
         sku=canonical(request.sku),
         delta=request.delta,
         note=request.note,
@@ -104,9 +106,10 @@ def _adjustment(request: pb.AdjustStockRequest, call: Call) -> Adjustment:
     )
 
 
-def _receipt_message(receipt: Receipt) -> pb.AdjustStockResponse:
+def _receipt_message(line: pb.AdjustStockRequest, receipt: Receipt) -> pb.AdjustStockResponse:
     return pb.AdjustStockResponse(
-        request_id=receipt.adjustment.request_id,
+        # As it was sent: whoever waits for this answer looks for the spelling they know.
+        request_id=line.request_id,
         accepted=receipt.refusal is None,
         reason=receipt.refusal or "",
         availability=_availability_message(receipt.stock),

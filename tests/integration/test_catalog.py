@@ -75,6 +75,13 @@ async def test_a_repeated_request_gets_its_first_answer(catalog: Catalog) -> Non
         await catalog.staff.CreateProduct(request)
 
 
+async def test_a_request_id_is_the_same_in_upper_case(catalog: Catalog) -> None:
+    """It is a UUID, which may be written either way: what repeats it is no second request."""
+    lower = creation(request_id="0198a6a0-0000-7000-8000-00000000000a")
+    upper = creation(request_id=lower.request_id.upper())
+    assert await catalog.staff.CreateProduct(lower) == await catalog.staff.CreateProduct(upper)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

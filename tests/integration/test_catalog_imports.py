@@ -239,6 +239,12 @@ async def test_a_stream_is_one_import(catalog: Catalog) -> None:
     assert await catalog.skus() == []
 
 
+async def test_an_import_is_the_same_in_upper_case(catalog: Catalog) -> None:
+    """Its id is a UUID, which may be written either way, even within a stream."""
+    found = await send(catalog, [line(1), line(2, import_id=IMPORT_ID.upper())])
+    assert figures(found) == (2, 0, 0, 0, 2)
+
+
 async def test_an_empty_stream_is_refused(catalog: Catalog) -> None:
     """It names no import."""
     with refused(errors.InvalidArgument, "STREAM_EMPTY"):

@@ -190,6 +190,13 @@ async def test_there_is_somebody_to_run_the_shop_from_the_first_start(identity: 
     await identity.stub(promoted.access_token).SetRoles(roles(ada.user_id, ROLE_CUSTOMER))
 
 
+async def test_an_id_is_the_same_in_upper_case(identity: Identity) -> None:
+    """A UUID may be written either way."""
+    ada = await identity.register()
+    given = await (await identity.staff()).SetRoles(roles(ada.user_id.upper(), ROLE_STAFF, ROLE_CUSTOMER))
+    assert (given.profile.user_id, list(given.profile.roles)) == (ada.user_id, [ROLE_CUSTOMER, ROLE_STAFF])
+
+
 async def test_roles_are_given_to_somebody(identity: Identity) -> None:
     """An id nobody has is refused."""
     with refused(errors.NotFound, "USER_NOT_FOUND"):

@@ -74,6 +74,15 @@ class TestAdjustStock:
         assert first == [again[1], again[0], again[1]]
         assert await inventory.available("TEAPOT") == [(105, 0, 105)]
 
+    async def test_line_sent_again_under_another_spelling_of_its_id_changes_nothing(self, inventory: Inventory) -> None:
+        """Each answer names the line as it was sent, in one stream and from stream to stream."""
+        upper = line("TEAPOT", 5, request_id=new_id().upper())
+        lower = line("TEAPOT", 5, request_id=upper.request_id.lower())
+        answers = [*await inventory.count(upper, lower), *await inventory.count(upper)]
+        assert [answer.request_id for answer in answers] == [each.request_id for each in (upper, lower, upper)]
+        assert [answer.availability for answer in answers] == [answers[0].availability] * 3
+        assert await inventory.available("TEAPOT") == [(5, 0, 5)]
+
     async def test_refuses_another_line_under_the_same_id(self, inventory: Inventory) -> None:
         """A request id belongs to one line, whichever of its fields differs."""
         first = line("TEAPOT", 5)

@@ -222,7 +222,7 @@ class AdjustStockResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     AVAILABILITY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """The line's `request_id`."""
+    """The line's `request_id`, as it was sent."""
     accepted: _builtins.bool
     """Whether it was stored."""
     reason: _builtins.str
