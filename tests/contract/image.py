@@ -3,8 +3,10 @@
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from google.protobuf import descriptor_pool
+import protovalidate
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
@@ -21,10 +23,25 @@ def _files() -> Iterator[FileDescriptor]:
         yield descriptor_pool.Default().FindFileByName(name)
 
 
+def _fields_below(message: Descriptor) -> Iterator[FieldDescriptor]:
+    """Every field of a message and of the `tradewind.*` messages inside it, each once."""
+    seen = {message.full_name}
+    waiting = [message]
+    while waiting:
+        for field in waiting.pop().fields:
+            yield field
+            inner = field.message_type
+            if inner is not None and inner.full_name.startswith("tradewind.") and inner.full_name not in seen:
+                seen.add(inner.full_name)
+                waiting.append(inner)
+
+
 FILES = tuple(_files())
 MESSAGES = tuple(message for file in FILES for message in file.message_types_by_name.values())
 METHODS = tuple(method for file in FILES for service in file.services_by_name.values() for method in service.methods)
 EVENTS = tuple(message for message in MESSAGES if message.GetOptions().HasExtension(policy_pb2.event))
+INCOMING = tuple({field.full_name: field for method in METHODS for field in _fields_below(method.input_type)}.values())
+"""The fields of every message that comes in, and of those inside it."""
 
 
 def method_name(method: MethodDescriptor) -> str:
@@ -42,14 +59,8 @@ def rules(field: FieldDescriptor) -> validate_pb2.FieldRules:
     return field.GetOptions().Extensions[validate_pb2.field]
 
 
-def fields_below(message: Descriptor) -> Iterator[FieldDescriptor]:
-    """Every field of a message and of the `tradewind.*` messages inside it, each once."""
-    seen = {message.full_name}
-    waiting = [message]
-    while waiting:
-        for field in waiting.pop().fields:
-            yield field
-            inner = field.message_type
-            if inner is not None and inner.full_name.startswith("tradewind.") and inner.full_name not in seen:
-                seen.add(inner.full_name)
-                waiting.append(inner)
+def refused_fields(message: Descriptor, **values: Any) -> set[str]:
+    """The fields that validation refuses, each for itself, in a message with only these values."""
+    violations = protovalidate.collect_violations(message_factory.GetMessageClass(message)(**values))
+    paths = (violation.proto.field.elements for violation in violations if violation.proto.field)
+    return {path[0].field_name for path in paths}

@@ -1,13 +1,11 @@
 """Every RPC declares what the platform derives its behaviour from."""
 
-import protovalidate
 import pytest
 from google.api import annotations_pb2
-from google.protobuf import message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from tests.contract.image import METHODS, method_name
+from tests.contract.image import METHODS, method_name, refused_fields
 from tradewind.policy.v1 import policy_pb2
 
 OUTSIDERS = {policy_pb2.CALLER_ANYONE, policy_pb2.CALLER_CUSTOMER, policy_pb2.CALLER_STAFF}
@@ -83,9 +81,3 @@ def test_a_change_names_itself_by_a_request_id(method: MethodDescriptor) -> None
         assert "request_id" in refused_fields(method.input_type, request_id="")
         assert "request_id" in refused_fields(method.input_type, request_id="the second try")
         assert "request_id" not in refused_fields(method.input_type, request_id="0190c8a5-3f6e-7c3a-9a51-1f6d2b4c8e10")
-
-
-def refused_fields(message: Descriptor, **values: str) -> set[str]:
-    """The fields that validation refuses in a message with only these values."""
-    violations = protovalidate.collect_violations(message_factory.GetMessageClass(message)(**values))
-    return {element.field_name for violation in violations for element in violation.proto.field.elements[:1]}

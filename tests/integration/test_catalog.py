@@ -176,6 +176,8 @@ async def test_facts_of_a_product_count_up_without_a_gap(catalog: Catalog) -> No
     [
         ([], {}),
         (["sku"], {}),
+        (["name.first"], {"name": "Tin lamp"}),
+        (["price.minor_units"], {"price": pounds(1)}),
         (["name"], {}),
         (["name"], {"name": " lamp"}),
         (["price"], {}),

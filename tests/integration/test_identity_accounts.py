@@ -37,9 +37,9 @@ async def identity(
         yield running
 
 
-def renaming(display_name: str, *, etag: str = "") -> pb.UpdateProfileRequest:
+def renaming(display_name: str, *, path: str = "display_name", etag: str = "") -> pb.UpdateProfileRequest:
     """A request to be called something else."""
-    mask = FieldMask(paths=["display_name"])
+    mask = FieldMask(paths=[path])
     return pb.UpdateProfileRequest(request_id=request_id(), display_name=display_name, update_mask=mask, etag=etag)
 
 
@@ -165,7 +165,8 @@ async def test_a_change_must_name_and_hold_what_it_changes(identity: Identity) -
     without_mask, with_empty_mask = renaming("Countess"), renaming("Countess")
     without_mask.ClearField("update_mask")
     with_empty_mask.update_mask.Clear()
-    for change in (without_mask, with_empty_mask, renaming(""), renaming("Ada\x00")):
+    part_of_a_name = renaming("Countess", path="display_name.first")
+    for change in (without_mask, with_empty_mask, part_of_a_name, renaming(""), renaming("Ada\x00")):
         with refused(errors.InvalidArgument, "REQUEST_INVALID"):
             await ada.UpdateProfile(change)
     assert (await ada.GetProfile(pb.GetProfileRequest())).profile.display_name == "Ada"

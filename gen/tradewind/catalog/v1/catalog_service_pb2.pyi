@@ -121,7 +121,7 @@ class UpdateProductRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change, at least one."""
+        """The fields to change, at least one, each as a whole."""
 
     def __init__(
         self,
