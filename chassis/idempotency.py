@@ -61,7 +61,7 @@ class Key:
     """What tells one request from every other."""
 
     principal: str
-    """The user's id, or the calling service."""
+    """The user's id, or the calling service; empty when there is neither."""
     method: str
     request_id: str
 

@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 from chassis import failpoints
 from chassis.call import Call
+from chassis.contract import Caller
 from chassis.database import Reader, Transaction
 from chassis.idempotency import Claim, Replay, RequestStore
 from chassis.interceptors import Proceed
@@ -50,6 +51,15 @@ class _Once:
     def _claim(self) -> Claim:
         call = self._call
         assert call.request is not None
-        # Nobody is logged in yet who registers or logs in; their request ids are UUIDs, and so do not meet.
-        principal = call.principal.subject if call.principal else call.peer
-        return self._requests.claim(principal, call.method, call.request)
+        return self._requests.claim(_principal(call), call.method, call.request)
+
+
+def _principal(call: Call) -> str:
+    """Whose claim it is: the user's, of a method that needs one; else the calling service's, if there is any.
+
+    Whoever may call without a token may repeat without it: one that came along makes no difference. Strangers share
+    their claims, then, and are kept from each other's answers by the fingerprint: an answer is given only to whoever
+    sends the whole request again, with the password or the refresh token that is in it.
+    """
+    needs_user = call.method.caller in (Caller.CUSTOMER, Caller.STAFF)
+    return call.user.subject if needs_user else call.peer
