@@ -40,6 +40,13 @@ async def test_customers_list_their_own_orders_and_staff_everybodys(shop: Shop) 
     assert await listed(pb.ListOrdersRequest(customer_id=shop.bob), by_staff=True) == [bobs]
 
 
+async def test_a_customer_is_named_by_their_id(shop: Shop) -> None:
+    """What is no UUID names nobody."""
+    for customer_id in ("a\0b", "alice"):
+        with refused(errors.InvalidArgument, "REQUEST_INVALID"):
+            await shop.staff().ListOrders(pb.ListOrdersRequest(customer_id=customer_id))
+
+
 async def test_orders_are_listed_by_state(shop: Shop) -> None:
     """The confirmed ones, or the cancelled ones."""
     confirmed = (await shop.ended((await shop.place()).order_id)).order_id

@@ -125,6 +125,19 @@ async def test_a_saga_is_not_completed_by_force_before_it_is_paid(shop: Shop) ->
             await shop.sagas().ForceSaga(force(order_id, pb.DIRECTION_FORWARD))
 
 
+@pytest.mark.parametrize("note", ["", "a\0b", "x" * 501])
+async def test_a_note_that_cannot_be_kept_is_refused(shop: Shop, stuck_id: str, note: str) -> None:
+    """The saga stays as it is, and its story too."""
+    story = await shop.story(stuck_id)
+    retrying, forcing = retry(stuck_id), force(stuck_id, pb.DIRECTION_FORWARD)
+    retrying.note = forcing.note = note
+    with refused(errors.InvalidArgument, "REQUEST_INVALID"):
+        await shop.sagas().RetrySaga(retrying)
+    with refused(errors.InvalidArgument, "REQUEST_INVALID"):
+        await shop.sagas().ForceSaga(forcing)
+    assert await shop.story(stuck_id) == story
+
+
 async def test_a_saga_that_has_ended_or_never_was_is_left_alone(shop: Shop) -> None:
     """The reason says which."""
     order = await shop.ended((await shop.place()).order_id)

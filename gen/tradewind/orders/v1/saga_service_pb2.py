@@ -28,7 +28,7 @@ from tradewind.orders.v1 import saga_pb2 as tradewind_dot_orders_dot_v1_dot_saga
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tradewind/orders/v1/saga_service.proto\x12\x13tradewind.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1etradewind/orders/v1/saga.proto\x1a tradewind/policy/v1/policy.proto\"\x88\x01\n\x10ListSagasRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.SagaStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"V\n\x11ListSagasResponse\x12(\n\x05sagas\x18\x01 \x03(\x0b\x32\x19.tradewind.orders.v1.Saga\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x12\x45xplainSagaRequest\x12\x19\n\x07saga_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"p\n\x13\x45xplainSagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga\x12\x30\n\x07history\x18\x02 \x03(\x0b\x32\x1f.tradewind.orders.v1.SagaMoment\"e\n\x10RetrySagaRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07saga_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x04note\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"<\n\x11RetrySagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga\"\xa4\x01\n\x10\x46orceSagaRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07saga_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12=\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.DirectionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x04note\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"<\n\x11\x46orceSagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_FORWARD\x10\x01\x12\x16\n\x12\x44IRECTION_BACKWARD\x10\x02\x32\xbe\x04\n\x0bSagaService\x12z\n\tListSagas\x12%.tradewind.orders.v1.ListSagasRequest\x1a&.tradewind.orders.v1.ListSagasResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/sagas\x12\x92\x01\n\x0b\x45xplainSaga\x12\'.tradewind.orders.v1.ExplainSagaRequest\x1a(.tradewind.orders.v1.ExplainSagaResponse\"0\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/sagas/{saga_id}:explain\x12\x8d\x01\n\tRetrySaga\x12%.tradewind.orders.v1.RetrySagaRequest\x1a&.tradewind.orders.v1.RetrySagaResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sagas/{saga_id}:retry:\x01*\x12\x8d\x01\n\tForceSaga\x12%.tradewind.orders.v1.ForceSagaRequest\x1a&.tradewind.orders.v1.ForceSagaResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sagas/{saga_id}:force:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tradewind/orders/v1/saga_service.proto\x12\x13tradewind.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1etradewind/orders/v1/saga.proto\x1a tradewind/policy/v1/policy.proto\"\x88\x01\n\x10ListSagasRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.SagaStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"V\n\x11ListSagasResponse\x12(\n\x05sagas\x18\x01 \x03(\x0b\x32\x19.tradewind.orders.v1.Saga\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x12\x45xplainSagaRequest\x12\x19\n\x07saga_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"p\n\x13\x45xplainSagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga\x12\x30\n\x07history\x18\x02 \x03(\x0b\x32\x1f.tradewind.orders.v1.SagaMoment\"o\n\x10RetrySagaRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07saga_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x04note\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\xf4\x03\x32\n^[^\\x00]+$\"<\n\x11RetrySagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga\"\xae\x01\n\x10\x46orceSagaRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07saga_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12=\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.DirectionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x04note\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xf4\x03\x32\n^[^\\x00]+$\"<\n\x11\x46orceSagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_FORWARD\x10\x01\x12\x16\n\x12\x44IRECTION_BACKWARD\x10\x02\x32\xbe\x04\n\x0bSagaService\x12z\n\tListSagas\x12%.tradewind.orders.v1.ListSagasRequest\x1a&.tradewind.orders.v1.ListSagasResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/sagas\x12\x92\x01\n\x0b\x45xplainSaga\x12\'.tradewind.orders.v1.ExplainSagaRequest\x1a(.tradewind.orders.v1.ExplainSagaResponse\"0\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/sagas/{saga_id}:explain\x12\x8d\x01\n\tRetrySaga\x12%.tradewind.orders.v1.RetrySagaRequest\x1a&.tradewind.orders.v1.RetrySagaResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sagas/{saga_id}:retry:\x01*\x12\x8d\x01\n\tForceSaga\x12%.tradewind.orders.v1.ForceSagaRequest\x1a&.tradewind.orders.v1.ForceSagaResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sagas/{saga_id}:force:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,7 +48,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETRYSAGAREQUEST'].fields_by_name['saga_id']._loaded_options = None
   _globals['_RETRYSAGAREQUEST'].fields_by_name['saga_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_RETRYSAGAREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_RETRYSAGAREQUEST'].fields_by_name['note']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_RETRYSAGAREQUEST'].fields_by_name['note']._serialized_options = b'\272H\021r\017\030\364\0032\n^[^\\x00]+$'
   _globals['_FORCESAGAREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_FORCESAGAREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_FORCESAGAREQUEST'].fields_by_name['saga_id']._loaded_options = None
@@ -56,7 +56,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FORCESAGAREQUEST'].fields_by_name['direction']._loaded_options = None
   _globals['_FORCESAGAREQUEST'].fields_by_name['direction']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_FORCESAGAREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_FORCESAGAREQUEST'].fields_by_name['note']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_FORCESAGAREQUEST'].fields_by_name['note']._serialized_options = b'\272H\021r\017\030\364\0032\n^[^\\x00]+$'
   _globals['_SAGASERVICE'].methods_by_name['ListSagas']._loaded_options = None
   _globals['_SAGASERVICE'].methods_by_name['ListSagas']._serialized_options = b'\220\002\001\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\013\022\t/v1/sagas'
   _globals['_SAGASERVICE'].methods_by_name['ExplainSaga']._loaded_options = None
@@ -65,8 +65,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAGASERVICE'].methods_by_name['RetrySaga']._serialized_options = b'\220\002\002\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\036\"\031/v1/sagas/{saga_id}:retry:\001*'
   _globals['_SAGASERVICE'].methods_by_name['ForceSaga']._loaded_options = None
   _globals['_SAGASERVICE'].methods_by_name['ForceSaga']._serialized_options = b'\220\002\002\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\036\"\031/v1/sagas/{saga_id}:force:\001*'
-  _globals['_DIRECTION']._serialized_start=972
-  _globals['_DIRECTION']._serialized_end=1057
+  _globals['_DIRECTION']._serialized_start=992
+  _globals['_DIRECTION']._serialized_end=1077
   _globals['_LISTSAGASREQUEST']._serialized_start=189
   _globals['_LISTSAGASREQUEST']._serialized_end=325
   _globals['_LISTSAGASRESPONSE']._serialized_start=327
@@ -76,13 +76,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPLAINSAGARESPONSE']._serialized_start=464
   _globals['_EXPLAINSAGARESPONSE']._serialized_end=576
   _globals['_RETRYSAGAREQUEST']._serialized_start=578
-  _globals['_RETRYSAGAREQUEST']._serialized_end=679
-  _globals['_RETRYSAGARESPONSE']._serialized_start=681
-  _globals['_RETRYSAGARESPONSE']._serialized_end=741
-  _globals['_FORCESAGAREQUEST']._serialized_start=744
-  _globals['_FORCESAGAREQUEST']._serialized_end=908
-  _globals['_FORCESAGARESPONSE']._serialized_start=910
-  _globals['_FORCESAGARESPONSE']._serialized_end=970
-  _globals['_SAGASERVICE']._serialized_start=1060
-  _globals['_SAGASERVICE']._serialized_end=1634
+  _globals['_RETRYSAGAREQUEST']._serialized_end=689
+  _globals['_RETRYSAGARESPONSE']._serialized_start=691
+  _globals['_RETRYSAGARESPONSE']._serialized_end=751
+  _globals['_FORCESAGAREQUEST']._serialized_start=754
+  _globals['_FORCESAGAREQUEST']._serialized_end=928
+  _globals['_FORCESAGARESPONSE']._serialized_start=930
+  _globals['_FORCESAGARESPONSE']._serialized_end=990
+  _globals['_SAGASERVICE']._serialized_start=1080
+  _globals['_SAGASERVICE']._serialized_end=1654
 # @@protoc_insertion_point(module_scope)

@@ -168,7 +168,7 @@ class RetrySagaRequest(_message.Message):
     saga_id: _builtins.str
     """Which."""
     note: _builtins.str
-    """Why, for the record. From 1 to 500 characters."""
+    """Why, for the record. From 1 to 500 characters, none of them NUL."""
     def __init__(
         self,
         *,
@@ -225,7 +225,7 @@ class ForceSagaRequest(_message.Message):
     direction: Global___Direction.ValueType
     """Which way."""
     note: _builtins.str
-    """Why, for the record. From 1 to 500 characters."""
+    """Why, for the record. From 1 to 500 characters, none of them NUL."""
     def __init__(
         self,
         *,
