@@ -18,6 +18,8 @@ from services.catalog.__main__ import service
 from tests.conftest import NewDatabase
 from tools.importer import report, retail
 from tools.importer.upload import Upload
+from tools.stack import state
+from tools.stack.state import ProcessRecord, StateDir
 
 DEMO = Path(__file__).parents[2] / "tools" / "demo" / "catalogue.csv"
 
@@ -120,11 +122,33 @@ async def test_the_command_says_what_became_of_a_file(shop: str, tokens: Tokens,
     assert "nothing was sent, nothing changed" in await run_importer(DEMO, "--address", shop, "--token-file", token)
 
 
+async def test_a_file_goes_to_the_stack_of_the_checkout(
+    shop: str, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever that listens; once it has gone its address may be that of somebody else, who gets no password."""
+    token = tmp_path / "token"
+    token.write_text(tokens.staff())
+    stack = StateDir(tmp_path / "state")
+    monkeypatch.setenv("TRADEWIND_STATE_DIR", str(stack.root))
+    edge, supervisor = (ProcessRecord(name, "ready", shop) for name in ("edge", "supervisor"))
+    state.write(stack, state.Record("ready", supervisor, [edge]))
+    with stack.owned():
+        assert "Lines passed over" in await run_importer(DEMO, "--token-file", token)
+    code, output, complaints = await importer(DEMO, "--token-file", token)
+    assert (code, output, complaints) == (1, "", "import: The stack is not running. Start it with: ./taskw up\n")
+
+
 async def run_importer(*arguments: object) -> str:
     """What the importer prints as it succeeds."""
+    code, output, complaints = await importer(*arguments)
+    assert code == 0, complaints
+    return output
+
+
+async def importer(*arguments: object) -> tuple[int | None, str, str]:
+    """Run the importer; its exit code, what it printed, and what it complained of."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tools.importer", *map(str, arguments), stdout=PIPE, stderr=PIPE
     )
     output, complaints = await process.communicate()
-    assert process.returncode == 0, complaints.decode()
-    return output.decode()
+    return process.returncode, output.decode(), complaints.decode()

@@ -41,7 +41,7 @@ def main() -> int:
 
 
 async def _tell(directory: state.StateDir, stage: Stage) -> None:
-    shop = Shop(_address(directory, "edge"))
+    shop = Shop(state.running(directory).address("edge"))
     staff = directory.secrets("identity")
     email, password = ((staff / name).read_text().strip() for name in ("staff_email", "staff_password"))
     try:
@@ -51,7 +51,7 @@ async def _tell(directory: state.StateDir, stage: Stage) -> None:
 
 
 def _show_around(stage: Stage, directory: state.StateDir, *, keeps_running: bool) -> None:
-    edge, orders, catalog = (_address(directory, name) for name in ("edge", "orders", "catalog"))
+    edge, orders, catalog = map(state.running(directory).address, ("edge", "orders", "catalog"))
     stage.chapter("Try it yourself" if keeps_running else "Try it yourself: ./taskw up, then")
     stage.command(f"curl 'http://{edge}/v1/products?page_size=3'")
     stage.command(f"curl http://{edge}/openapi.json")
@@ -59,12 +59,6 @@ def _show_around(stage: Stage, directory: state.StateDir, *, keeps_running: bool
     product = f'-d \'{{"sku": "{LANTERN}"}}\' {catalog} tradewind.catalog.v1.CatalogService/GetProduct'
     stage.command(f"grpcurl -plaintext {product}")
     stage.command(f"mails: {directory.mail}    logs: ./taskw logs orders    all tasks: ./taskw\n")
-
-
-def _address(directory: state.StateDir, name: str) -> str:
-    record = state.read(directory)
-    assert record is not None
-    return next(process.address for process in record.processes if process.name == name)
 
 
 if __name__ == "__main__":

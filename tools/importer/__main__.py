@@ -13,23 +13,33 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 from chassis.errors import Problem
 from tools.importer import report, retail
 from tools.importer.upload import Outcome, Upload, log_in
+from tools.stack import state
 from tools.stack.commands import default_directory
+from tools.stack.errors import StackError
 
 UNREADABLE, REFUSED = 2, 1
 
 
 def main() -> int:
-    """Read the file, send it, say what became of it. 0: imported; 1: the shop refused; 2: the file is no catalogue."""
+    """Read the file, send it, say what became of it. 0: imported; 1: no shop, or it refused; 2: the file is no catalogue."""
     arguments = _parse()
     set_on_retry_hooks([_tell_of_break])
     try:
+        return _import(arguments.address or state.running(default_directory()).address("edge"), arguments)
+    except StackError as error:
+        print(f"import: {error}", file=sys.stderr)
+        return REFUSED
+
+
+def _import(address: str, arguments: argparse.Namespace) -> int:
+    try:
         catalogue = retail.read(arguments.file)
-        outcome = asyncio.run(_send(catalogue, arguments))
+        outcome = asyncio.run(_send(address, catalogue, arguments))
     except (OSError, retail.NotRetailFormat) as error:
         print(f"import: {error}", file=sys.stderr)
         return UNREADABLE
     except Problem as problem:
-        print(f"import: {arguments.address}: {problem}", file=sys.stderr)
+        print(f"import: {address}: {problem}", file=sys.stderr)
         return REFUSED
     report.show(Console(), catalogue, outcome, arguments.show)
     if arguments.report:
@@ -37,8 +47,8 @@ def main() -> int:
     return 0
 
 
-async def _send(catalogue: retail.Catalogue, arguments: argparse.Namespace) -> Outcome:
-    async with grpc.aio.insecure_channel(arguments.address) as channel:
+async def _send(address: str, catalogue: retail.Catalogue, arguments: argparse.Namespace) -> Outcome:
+    async with grpc.aio.insecure_channel(address) as channel:
         token = await _token(channel, arguments)
         upload = Upload(channel, token, catalogue, arguments.currency)
         with _progress() as progress:
@@ -72,7 +82,9 @@ def _parse() -> argparse.Namespace:
         prog="import", description="Import a catalogue in the format of a shop's sales file."
     )
     parser.add_argument("file", type=Path, help="sales lines, comma-separated (see tools/importer/retail.py)")
-    parser.add_argument("--address", default="127.0.0.1:8080", help="the shop's edge, or its catalog service")
+    parser.add_argument(
+        "--address", help="the shop's edge, or its catalog service (default: the edge of this checkout's stack)"
+    )
     parser.add_argument("--currency", default="GBP", help="of the file's prices (default: %(default)s)")
     staff = default_directory().secrets("identity")
     parser.add_argument(

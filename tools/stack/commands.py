@@ -11,7 +11,7 @@ from rich.live import Live
 
 from tools.stack import display, orphans, state
 from tools.stack.addresses import FreePorts, default_ports
-from tools.stack.errors import StackError, last_lines
+from tools.stack.errors import NotRunning, StackError, last_lines
 from tools.stack.options import Options
 from tools.stack.paths import ROOT
 from tools.stack.state import Record, StateDir
@@ -68,7 +68,7 @@ def status(directory: StateDir) -> None:
     """Show what runs; it is an error when not all of it does."""
     record = state.read(directory)
     if record is None:
-        raise StackError("The stack is not running. Start it with: ./taskw up")
+        raise NotRunning
     console.print(display.status(record))
     if not display.is_well(record):
         raise StackError(record.error or "Not everything is healthy.")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tools.stack.errors import StackError
+from tools.stack.errors import NotRunning, StackError
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,10 @@ class Record:
     """How long it took to become ready, or how long it has been starting."""
     error: str = ""
 
+    def address(self, name: str) -> str:
+        """Where a process listens, HOST:PORT."""
+        return next(process.address for process in self.processes if process.name == name)
+
 
 def write(directory: StateDir, record: Record) -> None:
     """Replace the record, so that a reader sees the old one or the new one."""
@@ -113,6 +117,14 @@ def read(directory: StateDir) -> Record | None:
     supervisor = ProcessRecord(**content.pop("supervisor"))
     processes = [ProcessRecord(**process) for process in content.pop("processes")]
     return Record(supervisor=supervisor, processes=processes, **content)
+
+
+def running(directory: StateDir) -> Record:
+    """The record of a stack that runs now: its addresses are its own. Raises NotRunning."""
+    record = read(directory) if directory.is_owned() else None
+    if record is None:
+        raise NotRunning
+    return record
 
 
 def forget(directory: StateDir) -> None:
