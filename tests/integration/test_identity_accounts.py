@@ -201,7 +201,18 @@ async def test_an_id_is_the_same_in_upper_case(identity: Identity) -> None:
 async def test_roles_are_given_to_somebody(identity: Identity) -> None:
     """An id nobody has is refused."""
     with refused(errors.NotFound, "USER_NOT_FOUND"):
-        await (await identity.staff()).SetRoles(roles(request_id(), ROLE_STAFF))
+        await (await identity.staff()).SetRoles(roles(request_id(), ROLE_CUSTOMER))
+
+
+async def test_everybody_stays_a_customer(identity: Identity) -> None:
+    """A list of roles without that one is refused, and takes nothing away."""
+    ada = await identity.register()
+    staff = await identity.staff()
+    for without in (roles(ada.user_id), roles(ada.user_id, ROLE_STAFF)):
+        with refused(errors.InvalidArgument, "REQUEST_INVALID"):
+            await staff.SetRoles(without)
+    own = await identity.stub((await identity.log_in()).access_token).GetProfile(pb.GetProfileRequest())
+    assert list(own.profile.roles) == [ROLE_CUSTOMER]
 
 
 async def test_the_last_of_staff_stays(identity: Identity) -> None:
@@ -217,7 +228,7 @@ async def test_two_who_take_the_role_from_each_other_do_not_both_lose_it(identit
     ada = await identity.register()
     staff = await identity.staff()
     own = await staff.GetProfile(pb.GetProfileRequest())
-    await staff.SetRoles(roles(ada.user_id, ROLE_STAFF))
+    await staff.SetRoles(roles(ada.user_id, ROLE_STAFF, ROLE_CUSTOMER))
     async with identity.service.database.transaction() as tx:
         await tx.execute("SELECT FROM user_account FOR UPDATE")
         taking = [

@@ -342,7 +342,7 @@ class SetRolesRequest(_message.Message):
     """Whose."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_user_pb2.Role.ValueType]:
-        """All of them: the ones not named are taken away. At least one."""
+        """All of them: the ones not named are taken away. `ROLE_CUSTOMER` is among them: every registered user has it."""
 
     def __init__(
         self,
