@@ -16,6 +16,13 @@ FEWEST_CHARACTERS: Final = 5
 
 ATTEMPTS_AT_ONCE: Final = 10
 ATTEMPT_SETTLES_AFTER: Final = timedelta(minutes=1)
+"""The rate of attempts to log in under one e-mail address: so many at once, and then one each time one has settled.
+
+They are counted by the e-mail address alone, whoever makes them, so that somebody with many hosts cannot guess on from
+the next one; how much one client may try, the edge limits besides. The cost, taken knowingly: whoever knows somebody's
+e-mail address can keep them from logging in, the right password included, with one wrong guess a minute. Sessions that
+are open are not touched: they stay open, and are refreshed without an attempt.
+"""
 
 # A new key signs when every replica has read it and every verifier's copy of the published keys has aged out.
 PUBLISHED_BEFORE_SIGNING: Final = timedelta(minutes=15)
