@@ -159,7 +159,7 @@ def test_the_command_line_from_up_to_down(command_line: CommandLine) -> None:
     up = command_line("up", "--free-ports")
     assert up.returncode == 0, up.stdout + up.stderr
     assert "All healthy after" in up.stdout
-    assert "running already" in command_line("up").stdout
+    assert "running already" in command_line("up", "--replicas", "1").stdout
 
     status = command_line("status")
     assert (status.returncode, status.stdout.count(" ready ")) == (0, len(command_line.record().processes) + 1)
@@ -172,6 +172,15 @@ def test_the_command_line_from_up_to_down(command_line: CommandLine) -> None:
     assert (down.returncode, down.stdout, down.stderr) == (0, "", "")
     assert not any(orphans.find(process) for process in processes)
     assert command_line("status").returncode == 1
+
+
+def test_options_that_would_be_ignored_are_refused(command_line: CommandLine) -> None:
+    """A stack that runs keeps the replicas it was started with; it is left alone, and the message says how to go on."""
+    assert command_line("up", "--free-ports").returncode == 0
+    more = command_line("up", "--free-ports", "--replicas", "2")
+    message = "The stack is running already, with --replicas 1 --free-ports: run ./taskw down first\n"
+    assert (more.returncode, more.stdout, more.stderr) == (1, "", message)
+    assert command_line("status").returncode == 0
 
 
 def test_down_cleans_up_after_a_killed_supervisor(command_line: CommandLine) -> None:

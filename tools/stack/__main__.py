@@ -22,7 +22,7 @@ def main() -> int:
             case "logs":
                 commands.logs(directory, arguments.service, follow=arguments.follow)
             case "supervise":
-                commands.run(directory, arguments.replicas, free_ports=arguments.free_ports)
+                commands.run(directory, arguments.replicas or 1, free_ports=arguments.free_ports)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     commands_ = parser.add_subparsers(dest="command", required=True)
     for name, text in (("up", "start everything in the background"), ("supervise", "run everything in the foreground")):
         command = commands_.add_parser(name, help=text)
-        command.add_argument("--replicas", type=int, default=1, help="processes of each service (default: 1)")
+        command.add_argument("--replicas", type=int, help="processes of each service (default: 1)")
         command.add_argument("--free-ports", action="store_true", help="do not use the ports people know")
     commands_.add_parser("down", help="stop everything")
     commands_.add_parser("status", help="show what runs")

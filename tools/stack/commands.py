@@ -40,13 +40,17 @@ def run(directory: StateDir, replicas: int, *, free_ports: bool) -> None:
     supervise(directory, options)
 
 
-def up(directory: StateDir, replicas: int = 1, *, free_ports: bool = False) -> None:
-    """Start the stack in the background, show how it goes, return when all of it is healthy."""
+def up(directory: StateDir, replicas: int | None = None, *, free_ports: bool = False) -> None:
+    """Start the stack in the background, show how it goes, return when all of it is healthy.
+
+    One that runs already will do if it has what is asked for; with no `replicas` asked for it may have any number.
+    """
     record = state.read(directory) if directory.is_owned() else None
     if record is not None and record.phase == "ready":
+        _refuse_other_options(record, replicas, free_ports=free_ports)
         console.print("The stack is running already.\n")
     else:
-        record = _start(directory, ["--replicas", str(replicas), *(["--free-ports"] if free_ports else [])])
+        record = _start(directory, _options(replicas or 1, free_ports=free_ports))
     console.print(display.addresses(record))
     console.print(f"\nAll healthy after {record.seconds:.1f} s. Logs: {directory.log('SERVICE')}")
 
@@ -88,6 +92,16 @@ def logs(directory: StateDir, name: str, *, follow: bool) -> None:
             if not follow:
                 return
             time.sleep(POLL_SECONDS)
+
+
+def _refuse_other_options(record: Record, replicas: int | None, *, free_ports: bool) -> None:
+    if replicas not in (None, record.replicas) or (free_ports and not record.free_ports):
+        options = " ".join(_options(record.replicas, free_ports=record.free_ports))
+        raise StackError(f"The stack is running already, with {options}: run ./taskw down first")
+
+
+def _options(replicas: int, *, free_ports: bool) -> list[str]:
+    return ["--replicas", str(replicas), *(["--free-ports"] if free_ports else [])]
 
 
 def _start(directory: StateDir, arguments: list[str]) -> Record:

@@ -94,6 +94,10 @@ class Record:
     seconds: float = 0.0
     """How long it took to become ready, or how long it has been starting."""
     error: str = ""
+    replicas: int = 1
+    """How many processes of each service it was started with."""
+    free_ports: bool = False
+    """Whether it listens on other ports than those people know."""
 
     def address(self, name: str) -> str:
         """Where a process listens, HOST:PORT."""

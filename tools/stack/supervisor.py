@@ -8,6 +8,7 @@ import time
 from types import FrameType
 
 from tools.stack import orphans, state
+from tools.stack.addresses import FreePorts
 from tools.stack.errors import StackError
 from tools.stack.options import Options
 from tools.stack.stack import Stack, started
@@ -56,6 +57,7 @@ class _Supervisor:
 
     def __init__(self, directory: StateDir, options: Options) -> None:
         self._directory = directory
+        self._options = options
         self._began = time.monotonic()
         self._phase = "starting"
         self._seconds: float | None = None
@@ -88,4 +90,13 @@ class _Supervisor:
         with self._lock:
             supervisor = ProcessRecord(name="supervisor", state="ready", address="", pid=pid, started=started(pid))
             seconds = self._seconds or time.monotonic() - self._began
-            state.write(self._directory, Record(self._phase, supervisor, self._stack.processes(), seconds, self._error))
+            record = Record(
+                self._phase,
+                supervisor,
+                self._stack.processes(),
+                seconds,
+                self._error,
+                replicas=self._options.replicas,
+                free_ports=isinstance(self._options.ports, FreePorts),
+            )
+            state.write(self._directory, record)
