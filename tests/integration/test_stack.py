@@ -41,15 +41,15 @@ def command_line(server_directory: Path) -> Iterator["CommandLine"]:
 
 
 class CommandLine:
-    """`python -m tools.stack`, run as a person would."""
+    """The stack's commands, run as a person would."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = StateDir(directory)
 
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str, module: str = "tools.stack") -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "tools.stack", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env={**os.environ, "TRADEWIND_STATE_DIR": str(self.directory.root), "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
             capture_output=True,
@@ -131,11 +131,20 @@ async def test_a_broker_that_lost_its_disk_is_provisioned_again(stack: Stack) ->
 
 
 def test_a_taken_port_is_named_with_its_owner(server_directory: Path) -> None:
-    """Before anything is started, the message says which port, and who has it."""
+    """Before anything is started, the message says which port, who has it, and what to do."""
     ports = FreePorts()
-    message = rf"database needs port {ports(DATABASE)}, which .* \(pid {os.getpid()}\) uses already"
+    owner = rf"database needs port {ports(DATABASE)}, which .* \(pid {os.getpid()}\) uses already"
+    message = rf"^{owner}; end it, or use other ports: ./taskw up --free-ports$"
     with socket.create_server((HOST, ports(DATABASE))), pytest.raises(StackError, match=message):
         Stack(server_directory, Options(ports=ports)).up()
+
+
+def test_a_demo_without_a_stack_says_why_and_no_more(command_line: CommandLine) -> None:
+    """No story has begun that could take a turn, and no service has logged anything."""
+    with command_line.directory.owned():
+        demo = command_line(module="tools.demo")
+    why = f"The supervisor ended:\n  a stack already runs in {command_line.directory.root}\n"
+    assert (demo.returncode, demo.stdout, demo.stderr) == (1, "", why)
 
 
 def test_a_service_that_cannot_start_says_why(server_directory: Path) -> None:

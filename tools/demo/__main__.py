@@ -19,25 +19,32 @@ NOT_AS_TOLD, INTERRUPTED = 1, 130
 def main() -> int:
     """0 only if every outcome was as told."""
     directory = commands.default_directory()
-    stage = Stage()
     was_up = directory.is_owned()
     try:
         commands.up(directory)
-        asyncio.run(_tell(directory, stage))
-        _show_around(stage, directory, keeps_running=was_up)
-    except (NotAsTold, StackError, Problem, Refused, grpc.RpcError, httpx.HTTPError) as error:
+        _play(directory, Stage(), keeps_running=was_up)
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return NOT_AS_TOLD
+    except (NotAsTold, Problem, Refused, grpc.RpcError, httpx.HTTPError) as error:
         print(
             f"\nThis is not how the story goes: {str(error) or repr(error)}\nSee ./taskw logs SERVICE.", file=sys.stderr
         )
         return NOT_AS_TOLD
     except KeyboardInterrupt:
         return INTERRUPTED
+    return 0
+
+
+def _play(directory: state.StateDir, stage: Stage, *, keeps_running: bool) -> None:
+    try:
+        asyncio.run(_tell(directory, stage))
+        _show_around(stage, directory, keeps_running=keeps_running)
     finally:
-        if not was_up:
+        if not keeps_running:
             stage.say("stopping…")
             commands.down(directory)
     stage.say("[green]Everything came out as told.[/]")
-    return 0
 
 
 async def _tell(directory: state.StateDir, stage: Stage) -> None:

@@ -37,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (("up", "start everything in the background"), ("supervise", "run everything in the foreground")):
         command = commands_.add_parser(name, help=text)
         command.add_argument("--replicas", type=int, help="processes of each service (default: 1)")
-        command.add_argument("--free-ports", action="store_true", help="do not use the ports people know")
+        command.add_argument(
+            "--free-ports", action="store_true", help="listen where nobody does yet, not on the ports of README.md"
+        )
     commands_.add_parser("down", help="stop everything")
     commands_.add_parser("status", help="show what runs")
     logs = commands_.add_parser("logs", help="show what a process has written")

@@ -42,11 +42,14 @@ def bring_up(parts: Parts, directory: StateDir, start: Callable[[str], None], gi
 
 
 def refuse_taken_ports(parts: Parts) -> None:
-    """Say which port is in use, and by whom, before anything is started."""
+    """Say which port is in use, by whom, and what to do, before anything is started."""
     for name, server in parts.servers.items():
         for port in server.ports:
             if not is_free(port):
-                raise StackError(f"{name} needs port {port}, which {who_listens(port)} uses already")
+                raise StackError(
+                    f"{name} needs port {port}, which {who_listens(port)} uses already; "
+                    "end it, or use other ports: ./taskw up --free-ports"
+                )
 
 
 def provision(parts: Parts) -> None:
