@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from chassis import errors
+from chassis.currency import minor_digits
 
 FIRST_DELAY: Final = timedelta(seconds=2)
 LONGEST_DELAY: Final = timedelta(hours=1)
@@ -138,21 +139,12 @@ class Money:
 
     def __str__(self) -> str:
         """As people write it: `£1,234.50`, `12.00 CHF`."""
-        decimals = _DECIMALS.get(self.currency_code, 2)
-        amount = f"{Decimal(self.minor_units).scaleb(-decimals):,f}"
+        amount = f"{Decimal(self.minor_units).scaleb(-minor_digits(self.currency_code)):,f}"
         symbol = _SYMBOLS.get(self.currency_code)
         return f"{symbol}{amount}" if symbol else f"{amount} {self.currency_code}"
 
 
 _SYMBOLS: Final[Mapping[str, str]] = MappingProxyType({"GBP": "£", "EUR": "€", "USD": "$"})
-
-# Where a major unit is not a hundred minor ones (ISO 4217).
-_DECIMALS: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        **dict.fromkeys(("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"), 0),
-        **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """Imports: reading a line as a product, and what is stored together."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Final
 
 from chassis import errors
+from chassis.currency import minor_digits
 from services.catalog.domain.products import Money, canonical
 
 BATCH_LINES: Final = 1_000
@@ -175,7 +174,7 @@ def _read_currency(text: str) -> str:
 def _read_price(text: str, currency_code: str) -> Money:
     if not re.fullmatch(r"-?[0-9]{1,13}(\.[0-9]{1,9})?", text.strip(), re.ASCII):
         raise _FaultyField("PRICE_INVALID", "a price is a plain decimal number, for example 2.55")
-    minor_units = Decimal(text.strip()).scaleb(_MINOR_DIGITS.get(currency_code, 2))
+    minor_units = Decimal(text.strip()).scaleb(minor_digits(currency_code))
     if minor_units <= 0:
         raise _FaultyField("PRICE_NOT_POSITIVE", "a price is more than nothing")
     if minor_units != int(minor_units) or minor_units > _LARGEST_PRICE:
@@ -184,12 +183,3 @@ def _read_price(text: str, currency_code: str) -> Money:
 
 
 _LARGEST_PRICE: Final = 10**13
-
-# ISO 4217: the currencies whose minor unit is not a hundredth.
-_MINOR_DIGITS: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND"), 0),
-        **dict.fromkeys(("VUV", "XAF", "XOF", "XPF"), 0),
-        **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    }
-)
