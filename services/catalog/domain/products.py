@@ -71,9 +71,14 @@ class Product:
         return str(self.version)
 
     def revised(self, now: datetime, **revision: Unpack[Revision]) -> "Product":
-        """The next version with these fields, or the product itself when it already has them."""
+        """The next version with these fields, or the product itself when it already has them.
+
+        It is no earlier than this one: the clock that `now` was read from may be behind the one before.
+        """
         revised = replace(self, **revision)
-        return self if revised == self else replace(revised, version=self.version + 1, updated_at=now)
+        if revised == self:
+            return self
+        return replace(revised, version=self.version + 1, updated_at=max(now, self.updated_at))
 
     def check_etag(self, etag: str) -> None:
         """Refuse a change based on another version; an empty etag means any. Raises EtagMismatch."""

@@ -69,6 +69,7 @@ COPY offer (sku, name, category, currency_code, price_minor_units) FROM STDIN
 -- name: merge_offers
 -- Rows are locked in the order of their keys, so that two imports cannot wait for each other in a circle.
 -- An offer without a category leaves the one staff gave.
+-- The time was read before the row was waited for: whoever held it may have changed it later than that.
 INSERT INTO product AS p (
     sku, name, description, category, currency_code, price_minor_units, state, version, created_at, updated_at
 )
@@ -82,7 +83,7 @@ SET name = excluded.name,
     price_minor_units = excluded.price_minor_units,
     state = 'active',
     version = p.version + 1,
-    updated_at = excluded.updated_at
+    updated_at = greatest(excluded.updated_at, p.updated_at)
 WHERE (p.name, p.category, p.currency_code, p.price_minor_units, p.state)
     IS DISTINCT FROM (
         excluded.name, coalesce(nullif(excluded.category, ''), p.category), excluded.currency_code,
