@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from chassis import ids
 from chassis.call import Call
 from chassis.paging import Pages
 from chassis.wire import timestamp
@@ -45,7 +46,7 @@ class OrderServicer:
         cursor = self._pages.cursor(request, request.page_token) or {}
         orders = await self._orders.list_orders(
             call.user,
-            customer_id=request.customer_id,
+            customer_id=ids.canonical(request.customer_id),
             state=_STATES.get(request.state),
             before=cursor.get("before"),
             limit=size + 1,
@@ -57,7 +58,9 @@ class OrderServicer:
 
     async def WatchOrder(self, request: pb.WatchOrderRequest, call: Call) -> AsyncIterator[pb.WatchOrderResponse]:
         """What happens to an order, as it happens."""
-        async for progress in self._orders.watch_order(call.user, request.order_id, request.after_version):
+        async for progress in self._orders.watch_order(
+            call.user, ids.canonical(request.order_id), request.after_version
+        ):
             yield pb.WatchOrderResponse(
                 progress=_progress_message(progress), state=_STATE_NUMBERS[progress.step.leads_to]
             )
