@@ -333,6 +333,13 @@ async def test_pages_of_known_origins_may_call(edge: EdgeClient, origin: str, *,
     assert [seen.method for seen in edge.upstream.seen] == ["GetProduct"]
 
 
+@pytest.mark.parametrize("asked", [{}, {"access-control-request-method": ""}], ids=["no method", "empty method"])
+async def test_half_a_preflight_reaches_nobody(edge: EdgeClient, asked: dict[str, str]) -> None:
+    """What the CORS filter does not answer is no way past the routes, least of all to a service's metrics."""
+    response = await edge.http.options("/metrics", headers={"origin": "https://evil.example", **asked})
+    assert (response.status_code, reason(response)) == (404, "METHOD_NOT_FOUND")
+
+
 async def test_guessing_passwords_is_slowed_down(edge: EdgeClient) -> None:
     """Login takes a burst from one address and then refuses; everything else goes on."""
     answers = await asyncio.gather(*(edge.http.post("/v1/sessions", json={}) for _ in range(90)))

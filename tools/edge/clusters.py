@@ -1,4 +1,4 @@
-"""Where requests go: one cluster for each service, and identity's keys."""
+"""Where requests go: one cluster for each service, identity's keys, and one for what the edge answers itself."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -8,12 +8,13 @@ from tools.edge.envoy import typed
 from tools.edge.placement import Placement, split
 
 IDENTITY_KEYS = "identity-operations"
+NOBODY = "nobody"
 
 
 def clusters(placement: Placement) -> list[dict[str, Any]]:
     """Every cluster, by name."""
     services = [_service(name, addresses) for name, addresses in sorted(placement.upstreams.items())]
-    return [*services, _cluster(IDENTITY_KEYS, placement.identity_operations)]
+    return [*services, _cluster(IDENTITY_KEYS, placement.identity_operations), _cluster(NOBODY, ())]
 
 
 def _service(name: str, addresses: Iterable[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from chassis.contract import Caller
 from tools.edge import filters
-from tools.edge.clusters import IDENTITY_KEYS
+from tools.edge.clusters import IDENTITY_KEYS, NOBODY
 from tools.edge.envoy import duration, extension
 from tools.edge.methods import Binding, Method
 from tools.edge.placement import Placement
@@ -78,11 +78,16 @@ def _own_routes(placement: Placement) -> list[dict[str, Any]]:
 
 
 def _preflight() -> dict[str, Any]:
-    """A browser asking whether a page may call: the CORS filter answers, but only where there is a route."""
+    """A browser asking whether a page may call: the CORS filter answers, but only where there is a route with a cluster.
+
+    It answers nothing that lacks one of the two headers or holds an empty one, so neither does the route match that; and
+    were they ever to differ, there is nobody in the cluster.
+    """
+    asked = [_given(name) for name in ("origin", "access-control-request-method")]
     return {
         "name": "preflight",
-        "match": {"prefix": "/", "headers": [_verb("OPTIONS"), {"name": "origin", "present_match": True}]},
-        "route": {"cluster": IDENTITY_KEYS},
+        "match": {"prefix": "/", "headers": [_verb("OPTIONS"), *asked]},
+        "route": {"cluster": NOBODY},
         "typed_per_filter_config": NOT_TRANSCODED,
     }
 
@@ -162,6 +167,10 @@ def _exactly(path: str, verb: str) -> dict[str, Any]:
 
 def _verb(verb: str) -> dict[str, Any]:
     return {"name": ":method", "string_match": {"exact": verb}}
+
+
+def _given(header: str) -> dict[str, Any]:
+    return {"name": header, "string_match": {"safe_regex": {"regex": ".+"}}}
 
 
 def _content_type(value: str) -> dict[str, Any]:
