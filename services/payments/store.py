@@ -89,9 +89,16 @@ async def take_overdue(reader: Reader, *, now: datetime, ask_again_at: datetime,
     ]
 
 
-async def list_entries(reader: Reader, order_id: str | None, *, after: int, limit: int) -> list[LedgerEntry]:
-    """The entries that follow a position, of one order or of all."""
-    return [_entry(row) for row in await reader.all(SQL.list_entries, order_id=order_id, after=after, limit=limit)]
+async def list_entries(reader: Reader, *, after: int, limit: int) -> list[LedgerEntry]:
+    """The entries that follow the one at a position (0: all), as far as no transaction can still come before them."""
+    return [_entry(row) for row in await reader.all(SQL.list_entries, after=after, limit=limit)]
+
+
+async def list_entries_of_order(reader: Reader, order_id: str, *, after: int, limit: int) -> list[LedgerEntry]:
+    """The entries of an order that follow the one at a position (0: all)."""
+    return [
+        _entry(row) for row in await reader.all(SQL.list_entries_of_order, order_id=order_id, after=after, limit=limit)
+    ]
 
 
 def _payment(row: Row) -> Payment:

@@ -113,9 +113,11 @@ class UseCases:
         return payment
 
     async def list_entries(self, order_id: str | None, *, after: int, limit: int) -> list[LedgerEntry]:
-        """At most `limit` entries of the ledger that follow a position, of one order or of all."""
+        """At most `limit` entries of the ledger that follow the one at a position, of one order or of all."""
         async with self._database.read() as reader:
-            return await store.list_entries(reader, order_id, after=after, limit=limit)
+            if order_id:
+                return await store.list_entries_of_order(reader, order_id, after=after, limit=limit)
+            return await store.list_entries(reader, after=after, limit=limit)
 
     async def keep_asking(self) -> None:
         """Find out, for as long as the process lives, what the provider did for calls that did not live to hear it."""

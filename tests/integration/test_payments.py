@@ -68,7 +68,7 @@ async def test_an_authorized_amount_is_held_and_not_booked(payments: Payments) -
     assert await payments.facts(order_id) == [
         PaymentAuthorized(order_id=order_id, aggregate_version=1, amount=AMOUNT, occurred_at=payment.updated_at)
     ]
-    assert await payments.ledger() == []
+    assert await payments.ledger(order_id) == []
 
 
 async def test_a_captured_amount_is_taken_and_booked(payments: Payments) -> None:
@@ -120,7 +120,7 @@ async def test_a_voided_hold_is_given_up(payments: Payments) -> None:
         await payments.authorize(order_id)
     with refused(errors.FailedPrecondition, "PAYMENT_CLOSED"):
         await payments.capture(order_id)
-    assert await payments.ledger() == []
+    assert await payments.ledger(order_id) == []
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_a_refund_of_what_was_never_taken_is_a_void(payments: Payments) ->
     order_id = new_id()
     await payments.authorize(order_id)
     assert (await payments.refund(order_id)).state == PAYMENT_STATE_VOIDED
-    assert await payments.ledger() == []
+    assert await payments.ledger(order_id) == []
 
 
 async def test_what_was_taken_cannot_be_voided(payments: Payments) -> None:
@@ -276,7 +276,7 @@ async def test_many_at_once_take_the_amount_once(payments: Payments) -> None:
     )
     assert [type(fact) for fact in await payments.facts(order_id)] == [PaymentAuthorized, PaymentCaptured]
     assert (await payments.charge(order_id)).times_charged == 1
-    assert len(await payments.ledger()) == 2
+    assert len(await payments.ledger(order_id)) == 2
 
 
 async def test_no_card_token_is_stored(payments: Payments) -> None:

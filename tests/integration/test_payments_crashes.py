@@ -51,7 +51,7 @@ async def test_payments_killed_after_the_provider_answered_charges_once(
                 "PaymentAuthorized",
                 "PaymentCaptured",
             ]
-            assert len(await payments.ledger()) == 2
+            assert len(await payments.ledger(order_id)) == 2
 
 
 async def test_a_killed_provider_remembers_its_charges(tmp_path: Path) -> None:

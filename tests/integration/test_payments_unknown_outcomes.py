@@ -153,7 +153,7 @@ async def test_a_lost_call_that_nobody_repeats_is_made_good(
         await getattr(payments, lost)(order_id)
     await payments.until(order_id, state)
     assert [type(fact) for fact in await payments.facts(order_id)] == facts
-    assert sum(entry.minor_units for entry in await payments.ledger()) == 0
+    assert sum(entry.minor_units for entry in await payments.ledger(order_id)) == 0
 
 
 async def test_a_refund_makes_good_a_capture_that_was_lost(payments: Payments) -> None:

@@ -89,8 +89,22 @@ WHERE order_id IN (
 RETURNING order_id, currency_code, minor_units, state, intent, decline_code, version, created_at, updated_at;
 
 -- name: list_entries
+-- Shows nothing that something can still come before: a reader who has gone past it would never see it. Neither a
+-- position nor a transaction's number says who commits first, but once every transaction up to some number has ended,
+-- what they wrote is complete. Whoever writes for long, in any database of the cluster, holds the ledger back so long.
 SELECT position, booking_id, order_id, kind, account, currency_code, minor_units, booked_at
 FROM ledger_entry JOIN booking USING (booking_id)
-WHERE position > %(after)s AND (%(order_id)s::uuid IS NULL OR order_id = %(order_id)s)
+WHERE transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+    AND (transaction_id, position)
+    > (coalesce((SELECT transaction_id FROM ledger_entry WHERE position = %(after)s), '0'), %(after)s)
+ORDER BY transaction_id, position
+LIMIT %(limit)s;
+
+-- name: list_entries_of_order
+-- Holds nothing back: whoever books holds the order's payment, so that what follows gets a higher position. And whoever
+-- has the answer to a capture finds its entries.
+SELECT position, booking_id, order_id, kind, account, currency_code, minor_units, booked_at
+FROM ledger_entry JOIN booking USING (booking_id)
+WHERE order_id = %(order_id)s AND position > %(after)s
 ORDER BY position
 LIMIT %(limit)s;
