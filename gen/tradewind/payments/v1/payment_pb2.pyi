@@ -150,7 +150,9 @@ class LedgerEntry(_message.Message):
     MINOR_UNITS_FIELD_NUMBER: _builtins.int
     BOOKED_AT_FIELD_NUMBER: _builtins.int
     position: _builtins.int
-    """The entry's number in the ledger, ascending."""
+    """The entry's number, ascending within an order. Those of orders that were booked at the same time may stand otherwise
+    in the whole ledger.
+    """
     booking_id: _builtins.str
     """The booking it belongs to."""
     order_id: _builtins.str

@@ -113,7 +113,8 @@ class PaymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListLedgerEntries(self, request, context):
-        """The ledger, in the order of booking.
+        """The ledger, in the order of booking. The whole of it waits for what is still being booked; an order's entries are
+        there as soon as its booking has been answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

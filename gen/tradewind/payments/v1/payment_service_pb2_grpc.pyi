@@ -37,7 +37,9 @@ class PaymentServiceStub:
     GetPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.GetPaymentRequest, _payment_service_pb2.GetPaymentResponse]
     """The payment of an order. Errors: NOT_FOUND `PAYMENT_NOT_FOUND`."""
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.ListLedgerEntriesRequest, _payment_service_pb2.ListLedgerEntriesResponse]
-    """The ledger, in the order of booking."""
+    """The ledger, in the order of booking. The whole of it waits for what is still being booked; an order's entries are
+    there as soon as its booking has been answered.
+    """
 
 class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Payments by order. An outcome the provider did not tell is asked for again until it is known."""
@@ -98,6 +100,8 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_service_pb2.ListLedgerEntriesRequest,
         context: _aio.ServicerContext[_payment_service_pb2.ListLedgerEntriesRequest, _abc.Awaitable[_payment_service_pb2.ListLedgerEntriesResponse]],
     ) -> _abc.Awaitable[_payment_service_pb2.ListLedgerEntriesResponse]:
-        """The ledger, in the order of booking."""
+        """The ledger, in the order of booking. The whole of it waits for what is still being booked; an order's entries are
+        there as soon as its booking has been answered.
+        """
 
 def add_PaymentServiceServicer_to_server(servicer: PaymentServiceServicer, server: _aio.Server) -> None: ...
