@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,13 +17,12 @@ import psycopg
 import pytest
 
 from tests.conftest import open_directory
+from tests.integration.command_line import CommandLine
 from tools.stack import orphans, state
 from tools.stack.addresses import DATABASE, HOST, FreePorts
 from tools.stack.errors import StackError
 from tools.stack.options import Options
-from tools.stack.paths import ROOT
 from tools.stack.stack import Stack
-from tools.stack.state import StateDir
 
 
 @pytest.fixture(scope="module")
@@ -33,35 +33,11 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def command_line(server_directory: Path) -> Iterator["CommandLine"]:
+def command_line(server_directory: Path) -> Iterator[CommandLine]:
     """The command line, with a state directory of its own."""
     commands = CommandLine(server_directory)
     yield commands
     commands("down")
-
-
-class CommandLine:
-    """The stack's commands, run as a person would."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = StateDir(directory)
-
-    def __call__(self, *arguments: str, module: str = "tools.stack") -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "TRADEWIND_STATE_DIR": str(self.directory.root), "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def record(self) -> state.Record:
-        """What the stack has written down of itself."""
-        record = state.read(self.directory)
-        assert record is not None
-        return record
 
 
 def test_everything_is_healthy_when_up_returns(stack: Stack) -> None:
@@ -190,6 +166,17 @@ def test_options_that_would_be_ignored_are_refused(command_line: CommandLine) ->
     message = "The stack is running already, with --replicas 1 --free-ports: run ./taskw down first\n"
     assert (more.returncode, more.stdout, more.stderr) == (1, "", message)
     assert command_line("status").returncode == 0
+
+
+def test_an_up_that_is_interrupted_leaves_nothing(command_line: CommandLine) -> None:
+    """What has been started meanwhile goes down again, and somebody says so."""
+    up = command_line.start("up", "--free-ports")
+    processes = command_line.until_something_runs()
+    up.send_signal(signal.SIGINT)
+    output, complaints = up.communicate(timeout=60)
+    assert (up.returncode, output, complaints) == (130, "Interrupted: taking everything down again…\n", "")
+    assert not any(orphans.find(process) for process in processes)
+    assert state.read(command_line.directory) is None
 
 
 def test_down_cleans_up_after_a_killed_supervisor(command_line: CommandLine) -> None:

@@ -105,8 +105,19 @@ def _options(replicas: int, *, free_ports: bool) -> list[str]:
 
 
 def _start(directory: StateDir, arguments: list[str]) -> Record:
-    """Start a supervisor and watch its record until all is well; raise what it could not do."""
+    """Start a supervisor and see it through its start. Whoever interrupts that wants no stack."""
     supervisor = _spawn(directory, arguments)
+    try:
+        return _watch(directory, supervisor)
+    except KeyboardInterrupt:
+        supervisor.terminate()
+        console.print("Interrupted: taking everything down again…")
+        supervisor.wait(DOWN_TIMEOUT_SECONDS)
+        raise
+
+
+def _watch(directory: StateDir, supervisor: subprocess.Popen[bytes]) -> Record:
+    """Show the record of a supervisor until all is well; raise what it could not do."""
     with Live(console=console, transient=True) as live:
         while True:
             has_ended = supervisor.poll() is not None

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -41,6 +42,7 @@ class Stack:
             for name, server in self._parts.servers.items()
         }
         self._is_wanted = False
+        self._starting = threading.Lock()
 
     def __enter__(self) -> Self:
         """Bring it up."""
@@ -56,15 +58,12 @@ class Stack:
     def up(self) -> None:
         """Start everything, in parallel where nothing forbids it; return when all of it is healthy."""
         self._is_wanted = True
-        try:
-            bring_up(self._parts, self.directory, self.start, self.down)
-        except BaseException:
-            self.down()  # Again: something may have been started while the others were stopped.
-            raise
+        bring_up(self._parts, self.directory, self.start, self.down)
 
     def down(self) -> None:
         """Stop everything: the edge first, then the services, then what they stand on."""
-        self._is_wanted = False
+        with self._starting:
+            self._is_wanted = False
         services = [name for name in self._children if name not in (*STOPPED_FIRST, *STOPPED_LAST)]
         with ThreadPoolExecutor(max_workers=len(self._children)) as pool:
             for together in (STOPPED_FIRST, services, *([name] for name in STOPPED_LAST)):
@@ -72,10 +71,13 @@ class Stack:
 
     def start(self, name: str, once: Mapping[str, str] | None = None) -> None:
         """Start one process and wait until it is healthy. The variables in `once` are not for those that replace it."""
-        if not self._is_wanted:
-            raise StackError(f"{name} is not started: the stack is going down")
         self._parts.servers[name].prepare()
-        self._children[name].start(once)
+        with (
+            self._starting
+        ):  # Whatever starts does so before the stack goes down, and goes down with it, or not at all.
+            if not self._is_wanted:
+                raise StackError(f"{name} is not started: the stack is going down")
+            self._children[name].start(once)
         self._see_through(name, may_die=False)
 
     def stop(self, name: str) -> None:

@@ -22,19 +22,8 @@ def bring_up(parts: Parts, directory: StateDir, start: Callable[[str], None], gi
     """Start every server by `start`, which returns when it is healthy. On the first failure `give_up`, then raise it."""
     refuse_taken_ports(parts)
     with ThreadPoolExecutor(max_workers=2 * len(parts.servers)) as pool:
-        broker = pool.submit(start, "broker") if "broker" in parts.servers else pool.submit(provision, parts)
-        database = [pool.submit(start, "database")] if "database" in parts.servers else []
-        prepared = {
-            each.name: pool.submit(_after, database, _prepare, each, parts, directory)
-            for each in parts.topology.manifests
-        }
-        services = [
-            pool.submit(_after, [broker, prepared[instance.manifest.name]], start, instance.name)
-            for instance in parts.topology.instances
-        ]
-        others = [pool.submit(start, name) for name in ("mail", "edge")]
         try:
-            for done in as_completed([broker, *database, *prepared.values(), *services, *others]):
+            for done in as_completed(_begin(pool, parts, directory, start)):
                 done.result()
         except BaseException:
             give_up()  # The others stop waiting, and the pool can end.
@@ -50,6 +39,23 @@ def refuse_taken_ports(parts: Parts) -> None:
                     f"{name} needs port {port}, which {who_listens(port)} uses already; "
                     "end it, or use other ports: ./taskw up --free-ports"
                 )
+
+
+def _begin(
+    pool: ThreadPoolExecutor, parts: Parts, directory: StateDir, start: Callable[[str], None]
+) -> list[Future[None]]:
+    """Have everything started by the pool, each after what it has to wait for."""
+    broker = pool.submit(start, "broker") if "broker" in parts.servers else pool.submit(provision, parts)
+    database = [pool.submit(start, "database")] if "database" in parts.servers else []
+    prepared = {
+        each.name: pool.submit(_after, database, _prepare, each, parts, directory) for each in parts.topology.manifests
+    }
+    services = [
+        pool.submit(_after, [broker, prepared[instance.manifest.name]], start, instance.name)
+        for instance in parts.topology.instances
+    ]
+    others = [pool.submit(start, name) for name in ("mail", "edge")]
+    return [broker, *database, *prepared.values(), *services, *others]
 
 
 def provision(parts: Parts) -> None:

@@ -66,8 +66,8 @@ class _Supervisor:
         self._stack = Stack(directory.root, options, changed=self._write)
 
     def run(self) -> None:
-        self._write()
         try:
+            self._write()
             self._stack.up()
             self._seconds = time.monotonic() - self._began
             self._enter("ready")
