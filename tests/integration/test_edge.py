@@ -5,8 +5,6 @@ import base64
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,7 +16,8 @@ from grpc_status import rpc_status
 
 from chassis.contract import Caller
 from chassis.testing import Tokens
-from tests.integration.edge_upstream import REACHABLE, ROOT, Upstream, running_edge
+from tests.integration.edge_client import USER, EdgeClient, reason, running_client
+from tests.integration.edge_upstream import REACHABLE, ROOT
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.catalog.v1.product_pb2 import Product
@@ -27,40 +26,14 @@ from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceSt
 from tradewind.orders.v1 import order_service_pb2 as orders
 from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
 
-USER = "0190b6a0-0000-7000-8000-000000000001"
 GRPC_WEB = "application/grpc-web+proto"
-
-
-@dataclass
-class EdgeClient:
-    """A running edge, from outside."""
-
-    http: httpx.AsyncClient
-    channel: grpc.aio.Channel
-    upstream: Upstream
-    tokens: Tokens
-    log: Path
-
-    def customer(self) -> dict[str, str]:
-        """The header of somebody who is logged in."""
-        return {"authorization": f"Bearer {self.tokens.customer(USER)}"}
-
-    async def place(self, body: bytes | str) -> httpx.Response:
-        """Send a body to PlaceOrder."""
-        return await self.http.post("/v1/orders", headers=self.customer(), content=body)
 
 
 @pytest.fixture(scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory, tokens: Tokens) -> AsyncIterator[EdgeClient]:
     """One edge for all these tests."""
-    directory = tmp_path_factory.mktemp("edge")
-    async with running_edge(directory, tokens) as (server, upstream):
-        address = server.program.address
-        async with (
-            httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http,
-            grpc.aio.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel,
-        ):
-            yield EdgeClient(http, channel, upstream, tokens, server.program.log)
+    async with running_client(tmp_path_factory.mktemp("edge"), tokens) as client:
+        yield client
 
 
 @pytest.fixture
@@ -69,11 +42,6 @@ def edge(running: EdgeClient) -> Iterator[EdgeClient]:
     running.upstream.seen.clear()
     yield running
     running.upstream.answers.clear()
-
-
-def reason(answer: httpx.Response) -> str:
-    """What programs go by."""
-    return str(answer.json()["details"][0]["reason"])
 
 
 async def not_found(_: Any, context: grpc.aio.ServicerContext) -> None:

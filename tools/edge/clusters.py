@@ -18,8 +18,10 @@ def clusters(placement: Placement) -> list[dict[str, Any]]:
 
 
 def _service(name: str, addresses: Iterable[str]) -> dict[str, Any]:
-    """A service over HTTP/2. Processes that say NOT_SERVING, or fail again and again, get nothing for a while.
+    """A service over HTTP/2. Processes that say NOT_SERVING, or nothing, get nothing until they say SERVING.
 
+    Only the health checks decide that. Envoy could also put out a process whose calls fail (outlier detection), but it
+    takes a timeout or a reset for the process's fault, whoever brought it about, and a caller can bring about either.
     When most of them are out, all are asked again (Envoy's panic threshold): their own errors say more than ours.
     """
     return {
@@ -37,7 +39,6 @@ def _service(name: str, addresses: Iterable[str]) -> dict[str, Any]:
             )
         },
         "health_checks": [_health_check()],
-        "outlier_detection": _outlier_detection(),
         "circuit_breakers": _circuit_breakers(),
     }
 
@@ -63,19 +64,6 @@ def _health_check() -> dict[str, Any]:
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
         "grpc_health_check": {},
-    }
-
-
-def _outlier_detection() -> dict[str, Any]:
-    return {
-        "consecutive_gateway_failure": 5,
-        "enforcing_consecutive_gateway_failure": 100,
-        # INTERNAL is a bug of ours wherever it runs: taking one process out mends nothing.
-        "enforcing_consecutive_5xx": 0,
-        "enforcing_success_rate": 0,
-        "interval": "1s",
-        "base_ejection_time": "5s",
-        "max_ejection_percent": 50,
     }
 
 

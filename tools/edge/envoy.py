@@ -1,4 +1,4 @@
-"""Envoy's notation: extensions with their types, durations, percentages."""
+"""Envoy's notation: extensions with their types, headers, durations."""
 
 from typing import Any
 
@@ -11,6 +11,11 @@ def typed(kind: str, **fields: Any) -> dict[str, Any]:
 def extension(name: str, kind: str, **fields: Any) -> dict[str, Any]:
     """An extension by its name and its configuration."""
     return {"name": name, "typed_config": typed(kind, **fields)}
+
+
+def header(key: str, value: str) -> dict[str, Any]:
+    """A header that is to be set, whether it is there already or not."""
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tools.edge.clusters import IDENTITY_KEYS
-from tools.edge.envoy import extension, typed
+from tools.edge.envoy import extension, header, typed
 from tools.edge.methods import Method
 from tools.edge.placement import Placement
 from tools.edge.settings import Bucket, Cors, RateLimits, Settings
@@ -64,9 +64,7 @@ def rate_limit(limits: RateLimits, client: Bucket) -> dict[str, Any]:
         filter_enabled=_always(),
         filter_enforced=_always(),
         rate_limited_as_resource_exhausted=True,
-        response_headers_to_add=[
-            {"header": {"key": "retry-after", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        ],
+        response_headers_to_add=[header("retry-after", "1")],
     )
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from google.rpc import code_pb2
 
+from tools.edge import content_types
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -69,7 +71,6 @@ def _answers(status: int) -> dict[str, Any]:
 
 def _speaks_json() -> dict[str, Any]:
     """Whether the caller does: once the transcoder has seen a request, its content type is that of gRPC."""
-    grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
-    other = {"header_filter": {"header": {**grpc, "invert_match": True, "treat_missing_header_as_empty": True}}}
+    other = {"header_filter": {"header": content_types.OTHER}}
     transcoded = {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": True}}}
     return {"or_filter": {"filters": [other, transcoded]}}

@@ -4,9 +4,9 @@ import re
 from typing import Any
 
 from chassis.contract import Caller
-from tools.edge import filters
+from tools.edge import content_types, filters
 from tools.edge.clusters import IDENTITY_KEYS, NOBODY
-from tools.edge.envoy import duration, extension
+from tools.edge.envoy import duration, extension, header
 from tools.edge.methods import Binding, Method
 from tools.edge.placement import Placement
 from tools.edge.settings import Settings
@@ -30,9 +30,7 @@ def route_configuration(methods: list[Method], placement: Placement, settings: S
         "name": "edge",
         "max_direct_response_body_size_bytes": 4 * 1024 * 1024,
         "request_headers_to_remove": FORGEABLE_HEADERS,
-        "request_headers_to_add": [
-            {"header": {"key": "x-tradewind-peer", "value": "edge"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        ],
+        "request_headers_to_add": [header("x-tradewind-peer", "edge")],
         "virtual_hosts": [
             {
                 "name": "tradewind",
@@ -58,14 +56,14 @@ def _own_routes(placement: Placement) -> list[dict[str, Any]]:
             "name": "healthz",
             "match": _exactly("/healthz", "GET"),
             "direct_response": {"status": 200, "body": {"inline_string": '{"status":"SERVING"}\n'}},
-            "response_headers_to_add": [_content_type("application/json")],
+            "response_headers_to_add": [header("content-type", "application/json")],
             "typed_per_filter_config": NOT_TRANSCODED,
         },
         {
             "name": "openapi",
             "match": _exactly("/openapi.json", "GET"),
             "direct_response": {"status": 200, "body": {"filename": str(placement.openapi)}},
-            "response_headers_to_add": [_content_type("application/json")],
+            "response_headers_to_add": [header("content-type", "application/json")],
             "typed_per_filter_config": NOT_TRANSCODED,
         },
         {
@@ -93,18 +91,25 @@ def _preflight() -> dict[str, Any]:
 
 
 def _grpc_route(method: Method, settings: Settings) -> dict[str, Any]:
-    """GRPC and gRPC-Web, by the method's name."""
-    is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+    """GRPC and gRPC-Web, by the method's name.
+
+    Services reset a call that is not posted, or does not say that it takes trailers. To the edge that would look like a
+    failure of theirs, to be tried again and again: so it says the one for everybody, and takes the other for no call.
+    """
     return {
         "name": method.name,
-        "match": {"path": f"/{method.name}", "headers": [is_grpc]},
+        "match": {"path": f"/{method.name}", "headers": [_verb("POST"), content_types.GRPC]},
         "route": _action(method),
+        "request_headers_to_add": [header("te", "trailers")],
         "typed_per_filter_config": _terms(method, settings),
     }
 
 
 def _http_route(method: Method, binding: Binding, settings: Settings) -> dict[str, Any]:
-    """JSON, by the verb and the path of the method's `google.api.http`."""
+    """JSON, by the verb and the path of the method's `google.api.http`.
+
+    The transcoder lets gRPC pass as it is, to a path that no service knows: it has no business here.
+    """
     terms = _terms(method, settings)
     if binding.body and not method.client_streaming:
         terms[filters.BUFFER] = filters.buffers_at_most(settings.limits.request_bytes)
@@ -155,10 +160,11 @@ def _terms(method: Method, settings: Settings) -> dict[str, Any]:
 
 def _match(binding: Binding) -> dict[str, Any]:
     """A path without variables is compared; one with variables is a pattern in which each is one segment."""
+    headers = [_verb(binding.verb), content_types.OTHER]
     if "{" not in binding.template:
-        return _exactly(binding.template, binding.verb)
+        return {"path": binding.template, "headers": headers}
     pattern = VARIABLE.sub("[^/:]+", re.escape(binding.template))
-    return {"safe_regex": {"regex": pattern.replace(r"\-", "-")}, "headers": [_verb(binding.verb)]}
+    return {"safe_regex": {"regex": pattern.replace(r"\-", "-")}, "headers": headers}
 
 
 def _exactly(path: str, verb: str) -> dict[str, Any]:
@@ -169,12 +175,8 @@ def _verb(verb: str) -> dict[str, Any]:
     return {"name": ":method", "string_match": {"exact": verb}}
 
 
-def _given(header: str) -> dict[str, Any]:
-    return {"name": header, "string_match": {"safe_regex": {"regex": ".+"}}}
-
-
-def _content_type(value: str) -> dict[str, Any]:
-    return {"header": {"key": "content-type", "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+def _given(name: str) -> dict[str, Any]:
+    return {"name": name, "string_match": {"safe_regex": {"regex": ".+"}}}
 
 
 def _nothing_here() -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""What no client of ours would send reaches the edge all the same: each gets a true answer, and nobody else suffers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from chassis.testing import Tokens
+from tests.integration.edge_client import EdgeClient, reason, running_client
+from tradewind.catalog.v1 import catalog_service_pb2 as catalog
+
+GRPC = "application/grpc"
+GET_PRODUCT = "/tradewind.catalog.v1.CatalogService/GetProduct"
+EMPTY_FRAME = b"\0\0\0\0\0"
+
+
+@pytest.fixture(scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory, tokens: Tokens) -> AsyncIterator[EdgeClient]:
+    """One edge for all these tests."""
+    async with running_client(tmp_path_factory.mktemp("edge"), tokens) as client:
+        yield client
+
+
+@pytest.fixture
+def edge(running: EdgeClient) -> Iterator[EdgeClient]:
+    """The edge, with services that have seen nothing yet."""
+    running.upstream.seen.clear()
+    yield running
+    running.upstream.answers.clear()
+
+
+def grpc_status(code: grpc.StatusCode) -> str:
+    """As it stands in a header."""
+    return str(code.value[0])
+
+
+async def test_grpc_needs_no_header_that_says_it_takes_trailers(edge: EdgeClient) -> None:
+    """Services reset what comes without `te: trailers`, so the edge says it for everybody."""
+    response = await edge.http.post(GET_PRODUCT, headers={"content-type": GRPC}, content=EMPTY_FRAME)
+    assert (response.content, len(edge.upstream.seen)) == (EMPTY_FRAME, 1)
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"), [("GET", GET_PRODUCT), ("PUT", GET_PRODUCT), ("OPTIONS", GET_PRODUCT), ("GET", "/v1/products/X")]
+)
+async def test_grpc_is_posted_to_a_method(edge: EdgeClient, verb: str, path: str) -> None:
+    """With another verb, or at the path of the JSON, services would reset it: there is no such method."""
+    response = await edge.http.request(verb, path, headers={"content-type": GRPC, "te": "trailers"})
+    assert response.headers["grpc-status"] == grpc_status(grpc.StatusCode.UNIMPLEMENTED)
+
+
+@pytest.mark.parametrize("content_type", ["application/grpcish", "application/grpc-web+thrift"])
+async def test_what_only_begins_like_grpc_is_none(edge: EdgeClient, content_type: str) -> None:
+    """Its refusal is the one everybody gets who does not speak gRPC."""
+    response = await edge.http.post(GET_PRODUCT, headers={"content-type": content_type}, content=EMPTY_FRAME)
+    assert (response.status_code, reason(response)) == (404, "METHOD_NOT_FOUND")
+
+
+async def test_calls_that_take_too_long_put_no_process_out_of_work(edge: EdgeClient) -> None:
+    """How long a call takes is in its caller's hands: whoever sends half a request could empty a service for others."""
+    never = asyncio.Event()
+
+    async def wait(*_: Any) -> catalog.GetProductResponse:
+        await never.wait()
+        return catalog.GetProductResponse()
+
+    edge.upstream.answers["GetProduct"] = wait
+    late = await asyncio.gather(*(edge.http.get("/v1/products/X") for _ in range(20)))
+    edge.upstream.answers.clear()
+    edge.upstream.seen.clear()
+    await asyncio.gather(*(edge.http.get("/v1/products/X") for _ in range(20)))
+
+    assert {reason(answer) for answer in late} == {"DEADLINE_EXCEEDED"}
+    assert {seen.instance for seen in edge.upstream.seen} == {"catalog", "catalog-2"}
