@@ -159,6 +159,20 @@ def test_the_command_line_from_up_to_down(command_line: CommandLine) -> None:
     assert command_line("status").returncode == 1
 
 
+def test_what_goes_into_a_pipe_is_whole(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However narrow the terminal is said to be, and though the locale knows ASCII alone."""
+    for name, value in {"COLUMNS": "40", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    up = command_line("up", "--free-ports")
+    assert f"Logs: {command_line.directory.log('SERVICE')}\n" in up.stdout
+    rows = [line.split() for line in command_line("status").stdout.splitlines()]
+    assert [row[:3] for row in rows[1:-1]] == [[p.name, "ready", p.address] for p in command_line.record().processes]
+
+    demo = command_line(module="tools.demo")
+    assert (demo.returncode, demo.stderr) == (0, "")
+    assert f"mails: {command_line.directory.mail}    logs: " in demo.stdout
+
+
 def test_options_that_would_be_ignored_are_refused(command_line: CommandLine) -> None:
     """A stack that runs keeps the replicas it was started with; it is left alone, and the message says how to go on."""
     assert command_line("up", "--free-ports").returncode == 0

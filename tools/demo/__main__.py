@@ -42,8 +42,10 @@ def _play(directory: state.StateDir, stage: Stage, *, keeps_running: bool) -> No
         _show_around(stage, directory, keeps_running=keeps_running)
     finally:
         if not keeps_running:
-            stage.say("stopping…")
-            commands.down(directory)
+            try:
+                stage.say("stopping…")
+            finally:  # Whoever reads along may have gone.
+                commands.down(directory)
     stage.say("[green]Everything came out as told.[/]")
 
 

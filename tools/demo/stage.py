@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from tools.demo.shop import Happening
+from tools.stack.terminal import open_console
 
 _COLOURS = {"CONFIRMED": "green", "CANCELLED": "yellow", "CANCELLING": "yellow"}
 
@@ -18,7 +18,7 @@ class Stage:
     """Shows what happens, as it happens."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
+        self._console = open_console()
         self._chapters = 0
 
     def chapter(self, title: str) -> None:

@@ -14,6 +14,7 @@ from chassis.replay import replay
 from tools.events import dead_letters
 from tools.events.databases import database_of
 from tools.stack.errors import StackError
+from tools.stack.terminal import open_console
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -22,7 +23,7 @@ def main() -> int:
     """Do what the command line says. Exit code 1: it did not come out as asked, and a message says why."""
     arguments = _parser().parse_args()
     try:
-        return asyncio.run(_run(arguments, Console()))
+        return asyncio.run(_run(arguments, open_console()))
     except (StackError, Problem) as error:
         print(error, file=sys.stderr)
         return 1

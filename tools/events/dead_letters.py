@@ -5,7 +5,7 @@ import json
 import time
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from chassis.database import Database
 from chassis.dead_letters import DeadLetter, DeadLetters
@@ -21,7 +21,8 @@ async def list_(database: Database, console: Console) -> None:
     if not letters:
         console.print("no dead letters")
         return
-    table = Table("event", "fact", "about", "reason", "deliveries", "died", "error")
+    event = Column("event", no_wrap=True)  # To be copied: `show` and `redrive` ask for it.
+    table = Table(event, "fact", "about", "reason", "deliveries", "died", "error")
     for dead in letters:
         fact = dead.letter.headers.get("ce-type", "?").rpartition(".")[2]
         about = dead.letter.headers.get("ce-subject", "?")

@@ -16,6 +16,7 @@ from tools.importer.upload import Outcome, Upload, log_in
 from tools.stack import state
 from tools.stack.commands import default_directory
 from tools.stack.errors import StackError
+from tools.stack.terminal import open_console
 
 UNREADABLE, REFUSED = 2, 1
 
@@ -41,7 +42,7 @@ def _import(address: str, arguments: argparse.Namespace) -> int:
     except Problem as problem:
         print(f"import: {address}: {problem}", file=sys.stderr)
         return REFUSED
-    report.show(Console(), catalogue, outcome, arguments.show)
+    report.show(open_console(), catalogue, outcome, arguments.show)
     if arguments.report:
         report.write(arguments.report, report.passed_over(catalogue, outcome))
     return 0

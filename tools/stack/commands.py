@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 
 from tools.stack import display, orphans, state
@@ -16,12 +15,11 @@ from tools.stack.options import Options
 from tools.stack.paths import ROOT
 from tools.stack.state import Record, StateDir
 from tools.stack.supervisor import supervise
+from tools.stack.terminal import open_console
 
 POLL_SECONDS = 0.1
 DOWN_TIMEOUT_SECONDS = 120.0
 SUPERVISOR_LOG = "supervisor.log"
-
-console = Console(highlight=False)
 
 
 def default_directory() -> StateDir:
@@ -45,6 +43,7 @@ def up(directory: StateDir, replicas: int | None = None, *, free_ports: bool = F
 
     One that runs already will do if it has what is asked for; with no `replicas` asked for it may have any number.
     """
+    console = open_console()
     record = state.read(directory) if directory.is_owned() else None
     if record is not None and record.phase == "ready":
         _refuse_other_options(record, replicas, free_ports=free_ports)
@@ -52,7 +51,7 @@ def up(directory: StateDir, replicas: int | None = None, *, free_ports: bool = F
     else:
         record = _start(directory, _options(replicas or 1, free_ports=free_ports))
     console.print(display.addresses(record))
-    console.print(f"\nAll healthy after {record.seconds:.1f} s. Logs: {directory.log('SERVICE')}")
+    console.print(f"\nAll healthy after {record.seconds:.1f} s. Logs: {directory.log('SERVICE')}", soft_wrap=True)
 
 
 def down(directory: StateDir) -> None:
@@ -73,7 +72,7 @@ def status(directory: StateDir) -> None:
     record = state.read(directory)
     if record is None:
         raise NotRunning
-    console.print(display.status(record))
+    open_console().print(display.status(record))
     if not display.is_well(record):
         raise StackError(record.error or "Not everything is healthy.")
 
@@ -84,10 +83,10 @@ def logs(directory: StateDir, name: str, *, follow: bool) -> None:
     if not path.exists():
         known = sorted(log.stem for log in path.parent.glob("*.log"))
         raise StackError(f"There is no log of {name!r}. There are: {', '.join(known) or 'none yet'}")
-    with path.open(errors="replace") as log:
+    with path.open("rb") as log:
         while True:
             for line in log:
-                sys.stdout.write(line)
+                sys.stdout.buffer.write(line)
             sys.stdout.flush()
             if not follow:
                 return
@@ -111,14 +110,14 @@ def _start(directory: StateDir, arguments: list[str]) -> Record:
         return _watch(directory, supervisor)
     except KeyboardInterrupt:
         supervisor.terminate()
-        console.print("Interrupted: taking everything down again…")
+        open_console().print("Interrupted: taking everything down again…")
         supervisor.wait(DOWN_TIMEOUT_SECONDS)
         raise
 
 
 def _watch(directory: StateDir, supervisor: subprocess.Popen[bytes]) -> Record:
     """Show the record of a supervisor until all is well; raise what it could not do."""
-    with Live(console=console, transient=True) as live:
+    with Live(console=open_console(), transient=True) as live:
         while True:
             has_ended = supervisor.poll() is not None
             record = state.read(directory)

@@ -42,7 +42,13 @@ def is_well(record: Record) -> bool:
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in ("pid", "memory", "restarts", "ready after") else "left")
+        table.add_column(
+            column,
+            justify="right" if column in ("pid", "memory", "restarts", "ready after") else "left",
+            # Names and addresses are copied, so they stay in one piece as long as there is room for them.
+            no_wrap=column in ("process", "address"),
+            overflow="fold",
+        )
     return table
 
 
