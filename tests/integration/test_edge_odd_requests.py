@@ -10,6 +10,7 @@ import pytest
 from chassis.testing import Tokens
 from tests.integration.edge_client import EdgeClient, reason, running_client
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
+from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 GRPC = "application/grpc"
 GET_PRODUCT = "/tradewind.catalog.v1.CatalogService/GetProduct"
@@ -74,3 +75,12 @@ async def test_calls_that_take_too_long_put_no_process_out_of_work(edge: EdgeCli
 
     assert {reason(answer) for answer in late} == {"DEADLINE_EXCEEDED"}
     assert {seen.instance for seen in edge.upstream.seen} == {"catalog", "catalog-2"}
+
+
+async def test_a_bad_header_fails_no_call_but_its_own(edge: EdgeClient) -> None:
+    """Strangers share the edge's connections to the services, and must not share their mistakes."""
+    bad = {"content-type": GRPC, "grpc-timeout": "banana"}
+    await asyncio.gather(*(edge.http.post(GET_PRODUCT, headers=bad, content=EMPTY_FRAME) for _ in range(10)))
+    stub, request = CatalogServiceStub(edge.channel), catalog.GetProductRequest(sku="X")
+    await asyncio.gather(*(stub.GetProduct(request, timeout=5) for _ in range(20)))
+    assert len(edge.upstream.seen) == 20
