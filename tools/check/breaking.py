@@ -9,14 +9,25 @@ import sys
 
 from tools.check.checks import ROOT
 
+IMAGE = "gen/tradewind.binpb"
+
 
 def main() -> int:
     """Compare with the commit named on the command line, or with the last release."""
     base = sys.argv[1] if len(sys.argv) > 1 else last_release()
-    released = subprocess.run(["git", "show", f"{base}:gen/tradewind.binpb"], cwd=ROOT, capture_output=True, check=True)
+    released = subprocess.run(["git", "show", f"{base}:{IMAGE}"], cwd=ROOT, capture_output=True, check=False)
+    if released.returncode != 0:
+        print(f"{base} has no {IMAGE}" if is_commit(base) else f"no such commit: {base}", file=sys.stderr)
+        return 1
     print(f"Comparing protos/ with {base}")
     compare = ["buf", "breaking", "protos", "--against", "-#format=binpb"]
     return subprocess.run(compare, cwd=ROOT, input=released.stdout, check=False).returncode
+
+
+def is_commit(name: str) -> bool:
+    """Whether git knows a commit by this name."""
+    parse = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+    return subprocess.run(parse, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def last_release() -> str:

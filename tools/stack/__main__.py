@@ -32,11 +32,13 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="stack", description="PostgreSQL, NATS, the edge and every service, locally.")
+    parser = argparse.ArgumentParser(
+        prog="./taskw", description="PostgreSQL, NATS, the edge and every service, locally."
+    )
     commands_ = parser.add_subparsers(dest="command", required=True)
     for name, text in (("up", "start everything in the background"), ("supervise", "run everything in the foreground")):
         command = commands_.add_parser(name, help=text)
-        command.add_argument("--replicas", type=int, help="processes of each service (default: 1)")
+        command.add_argument("--replicas", type=_replicas, help="processes of each service (default: 1)")
         command.add_argument(
             "--free-ports", action="store_true", help="listen where nobody does yet, not on the ports of README.md"
         )
@@ -46,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("service", help="a name as `status` shows it")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
     return parser
+
+
+def _replicas(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: at least 1")
+    return int(text)
 
 
 if __name__ == "__main__":
