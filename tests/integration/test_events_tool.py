@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -76,8 +77,11 @@ async def test_what_is_secret_in_a_fact_is_not_shown(listener: Listener, state_d
 async def test_what_is_not_there_is_said_so(state_dir: Path) -> None:
     """With an exit code a script can see."""
     assert (await events(state_dir, "dead-letters", "list", "nobody"))[0] == 1
-    assert (await events(state_dir, "dead-letters", "show", "listener", "event-9"))[0] == 1
-    assert await events(state_dir, "dead-letters", "redrive", "listener", "event-9") == (1, "nothing to redrive\n")
+    for action in ("show", "redrive"):
+        process = await start(state_dir, "dead-letters", action, "listener", "event-9")
+        assert await process.communicate() == (b"", b"listener has no dead letter event-9\n")
+        assert process.returncode == 1
+    assert await events(state_dir, "dead-letters", "redrive", "listener") == (0, "nothing to redrive\n")
     assert await events(state_dir, "dead-letters", "list", "listener") == (0, "no dead letters\n")
     code, replayed = await events(state_dir, "replay", "listener", "--since", "2h")
     assert code == 0
@@ -86,7 +90,14 @@ async def test_what_is_not_there_is_said_so(state_dir: Path) -> None:
 
 async def events(state_dir: Path, *arguments: str) -> tuple[int | None, str]:
     """Run the tool; its exit code, and what it printed."""
-    process = await asyncio.create_subprocess_exec(
+    process = await start(state_dir, *arguments)
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+async def start(state_dir: Path, *arguments: str) -> Process:
+    """Run the tool, without waiting for its end."""
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tools.events", *arguments),
         cwd=ROOT,
         env={
@@ -98,5 +109,3 @@ async def events(state_dir: Path, *arguments: str) -> tuple[int | None, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, _ = await process.communicate()
-    return process.returncode, output.decode()

@@ -27,6 +27,39 @@ def test_protos_are_compared_with_a_commit_there_is(commit: str) -> None:
     assert (told.returncode, told.stdout, told.stderr) == (1, "", f"no such commit: {commit}\n")
 
 
+@pytest.mark.parametrize("since", ["yesterday", "99999999999d", "2026-02-30"])
+def test_facts_are_replayed_since_a_time(since: str) -> None:
+    """Whatever is none is answered with what one looks like."""
+    told = run("tools.events", "replay", "orders", "--since", since)
+    assert told.returncode == 2
+    form = "2026-01-31T12:00:00Z, or how long ago: 30m, 2h, 7d"
+    assert told.stderr.endswith(f"argument --since: {since!r} is no time: {form}\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("tools.stack", ["up"]),
+        ("tools.stack", ["logs"]),
+        ("tools.events", ["replay"]),
+        ("tools.events", ["dead-letters", "redrive"]),
+        ("tools.importer", []),
+    ],
+)
+def test_usage_is_what_a_person_types(module: str, words: list[str]) -> None:
+    """So that the line can be copied."""
+    typed = " ".join(words) or "import"
+    assert run(module, *words, "--help").stdout.startswith(f"usage: ./taskw {typed} ")
+
+
+def test_a_task_that_is_not_there_is_answered_with_those_that_are() -> None:
+    """And not with the manual of what runs them."""
+    told = subprocess.run([ROOT / "taskw", "lgos"], capture_output=True, text=True, check=False)
+    first, *tasks = told.stderr.splitlines()
+    assert (told.returncode, told.stdout, first) == (2, "", "taskw: no such task: lgos")
+    assert any(task.startswith("* logs: ") for task in tasks)
+
+
 def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a tool as its task does."""
     return subprocess.run(

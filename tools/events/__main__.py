@@ -17,6 +17,7 @@ from tools.stack.errors import StackError
 from tools.stack.terminal import open_console
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_TIME_FORM = "2026-01-31T12:00:00Z, or how long ago: 30m, 2h, 7d"
 
 
 def main() -> int:
@@ -39,20 +40,19 @@ async def _run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 async def _dead_letters(arguments: argparse.Namespace, database: Database, console: Console) -> int:
-    match arguments.action:
-        case "show":
-            if await dead_letters.show(database, arguments.event_id, console):
-                return 0
-            raise StackError(f"{arguments.service} has no dead letter {arguments.event_id}")
-        case "redrive":
-            return 0 if await dead_letters.redrive(database, arguments.event_id, console) else 1
-        case _:
-            await dead_letters.list_(database, console)
-            return 0
+    if arguments.action == "list":
+        await dead_letters.list_(database, console)
+        return 0
+    if arguments.event_id is not None and not await dead_letters.are_there(database, arguments.event_id):
+        raise StackError(f"{arguments.service} has no dead letter {arguments.event_id}")
+    if arguments.action == "redrive":
+        return 0 if await dead_letters.redrive(database, arguments.event_id, console) else 1
+    await dead_letters.show(database, arguments.event_id, console)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="events", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./taskw", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     dead = commands.add_parser("dead-letters", help="facts that could not take effect")
     actions = dead.add_subparsers(dest="action", required=True)
@@ -63,11 +63,18 @@ def _parser() -> argparse.ArgumentParser:
             action.add_argument("event_id", nargs="?" if name == "redrive" else None, help="as `list` shows it")
     again = commands.add_parser("replay", help="publish facts again that the broker has lost")
     again.add_argument("service", help="the publishing service")
-    again.add_argument("--since", type=_time, required=True, help="2026-01-31T12:00:00Z, or how long ago: 30m, 2h, 7d")
+    again.add_argument("--since", type=_time, required=True, help=_TIME_FORM)
     return parser
 
 
 def _time(text: str) -> datetime:
+    try:
+        return _moment(text)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: {_TIME_FORM}") from None
+
+
+def _moment(text: str) -> datetime:
     """A point in time, given as such or as an age."""
     age = re.fullmatch(r"(\d+)([mhd])", text)
     if age:

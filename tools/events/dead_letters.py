@@ -31,13 +31,16 @@ async def list_(database: Database, console: Console) -> None:
     console.print(table)
 
 
-async def show(database: Database, event_id: str, console: Console) -> bool:
-    """Everything about one letter; False when there is none."""
-    letters = await DeadLetters(database).find(event_id)
-    for dead in letters:
+async def are_there(database: Database, event_id: str) -> bool:
+    """Whether a fact has died here, at one consumer or at several."""
+    return bool(await DeadLetters(database).find(event_id))
+
+
+async def show(database: Database, event_id: str, console: Console) -> None:
+    """Everything about the letters of one fact."""
+    for dead in await DeadLetters(database).find(event_id):
         console.print_json(json.dumps(_described(dead)))
         console.print(as_json(dead.letter.headers.get("ce-type", ""), dead.letter.payload), highlight=True)
-    return bool(letters)
 
 
 async def redrive(database: Database, event_id: str | None, console: Console) -> bool:

@@ -80,7 +80,7 @@ def _progress() -> Progress:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="import", description="Import a catalogue in the format of a shop's sales file."
+        prog="./taskw import", description="Import a catalogue in the format of a shop's sales file."
     )
     parser.add_argument("file", type=Path, help="sales lines, comma-separated (see tools/importer/retail.py)")
     parser.add_argument(
