@@ -84,3 +84,20 @@ async def test_a_bad_header_fails_no_call_but_its_own(edge: EdgeClient) -> None:
     stub, request = CatalogServiceStub(edge.channel), catalog.GetProductRequest(sku="X")
     await asyncio.gather(*(stub.GetProduct(request, timeout=5) for _ in range(20)))
     assert len(edge.upstream.seen) == 20
+
+
+@pytest.mark.parametrize(
+    "spoken", [{"content-type": GRPC}, {"content-type": "application/grpc-web", "x-grpc-web": "1"}]
+)
+async def test_half_a_message_is_too_late(edge: EdgeClient, spoken: dict[str, str]) -> None:
+    """The rest never came: not a service that is away, which is worth another try, but a deadline that has passed."""
+    response = await edge.http.post(GET_PRODUCT, headers=spoken, content=b"\0\0\0\0\x09a")
+    assert (response.status_code, response.headers["content-type"][: len(GRPC)]) == (200, GRPC)
+    assert response.headers["grpc-status"] == grpc_status(grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+async def test_a_message_that_does_not_come_is_too_late(edge: EdgeClient) -> None:
+    """Whoever calls and says nothing gets the same answer."""
+    call = edge.channel.stream_unary(GET_PRODUCT)(timeout=20)
+    assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "timeout" in await call.details()

@@ -1,4 +1,4 @@
-"""What the edge itself refuses, said the way the services say it: `google.rpc.Status` as JSON."""
+"""What the edge itself refuses, said the way the services say it: a gRPC status, as JSON for callers who speak that."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from google.rpc import code_pb2
 
 from tools.edge import content_types
+from tools.edge.envoy import header
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Refusal:
     reason: str
     told_as: int | None = None
     """The HTTP status callers get instead."""
+    grpc_code: int | None = None
+    """The code callers of gRPC get instead."""
 
 
 REFUSALS = (
@@ -24,7 +27,7 @@ REFUSALS = (
     Refusal(401, code_pb2.UNAUTHENTICATED, "TOKEN_REFUSED"),
     # Envoy's word for a token that was issued for somebody else; to us it is no token at all.
     Refusal(403, code_pb2.UNAUTHENTICATED, "TOKEN_REFUSED", told_as=401),
-    Refusal(404, code_pb2.NOT_FOUND, "METHOD_NOT_FOUND"),
+    Refusal(404, code_pb2.NOT_FOUND, "METHOD_NOT_FOUND", grpc_code=code_pb2.UNIMPLEMENTED),
     Refusal(408, code_pb2.DEADLINE_EXCEEDED, "REQUEST_TOO_SLOW"),
     Refusal(413, code_pb2.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
     Refusal(415, code_pb2.INVALID_ARGUMENT, "CONTENT_TYPE_UNKNOWN"),
@@ -37,11 +40,8 @@ REFUSALS = (
 
 
 def local_replies() -> dict[str, Any]:
-    """Two mappers for each refusal, the first that fits is used: a body for callers who speak JSON, none for the others.
-
-    Those of gRPC get a status in trailers, which Envoy makes from the HTTP status and the text.
-    """
-    return {"mappers": [mapper for refusal in REFUSALS for mapper in (_json(refusal), _plain(refusal))]}
+    """Mappers for each refusal, the first that fits is used: callers speak JSON, gRPC-Web, or else gRPC."""
+    return {"mappers": [mapper(refusal) for refusal in REFUSALS for mapper in (_json, _grpc_web, _grpc)]}
 
 
 def _json(refusal: Refusal) -> dict[str, Any]:
@@ -52,16 +52,31 @@ def _json(refusal: Refusal) -> dict[str, Any]:
         "metadata": {"edge": "%RESPONSE_CODE_DETAILS%"},
     }
     return {
-        **_plain(refusal),
         "filter": {"and_filter": {"filters": [_answers(refusal.http_status), _speaks_json()]}},
+        "status_code": refusal.told_as or refusal.http_status,
         "body_format_override": {
             "json_format": {"code": refusal.code, "message": "%LOCAL_REPLY_BODY%", "details": [info]}
         },
     }
 
 
-def _plain(refusal: Refusal) -> dict[str, Any]:
-    return {"filter": _answers(refusal.http_status), "status_code": refusal.told_as or refusal.http_status}
+def _grpc_web(refusal: Refusal) -> dict[str, Any]:
+    """Of an answer with a body Envoy's filter would make a status of its own, so the message goes into a header."""
+    return {
+        "filter": {"and_filter": {"filters": [_answers(refusal.http_status), _speaks_grpc_web()]}},
+        "status_code": 200,
+        "headers_to_add": [_grpc_status(refusal), header("grpc-message", "%RESPONSE_CODE_DETAILS%")],
+        "body_format_override": {"text_format_source": {"inline_string": ""}},
+    }
+
+
+def _grpc(refusal: Refusal) -> dict[str, Any]:
+    """Envoy makes the message from the text. It would make a code too: 504 would be UNAVAILABLE, and invite a retry."""
+    return {"filter": _answers(refusal.http_status), "headers_to_add": [_grpc_status(refusal)]}
+
+
+def _grpc_status(refusal: Refusal) -> dict[str, Any]:
+    return header("grpc-status", str(refusal.code if refusal.grpc_code is None else refusal.grpc_code))
 
 
 def _answers(status: int) -> dict[str, Any]:
@@ -74,3 +89,8 @@ def _speaks_json() -> dict[str, Any]:
     other = {"header_filter": {"header": content_types.OTHER}}
     transcoded = {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": True}}}
     return {"or_filter": {"filters": [other, transcoded]}}
+
+
+def _speaks_grpc_web() -> dict[str, Any]:
+    """Whether the caller does: by then the content type may be that of gRPC here, too."""
+    return {"header_filter": {"header": {"name": "x-grpc-web", "present_match": True}}}
