@@ -77,13 +77,40 @@ async def test_calls_that_take_too_long_put_no_process_out_of_work(edge: EdgeCli
     assert {seen.instance for seen in edge.upstream.seen} == {"catalog", "catalog-2"}
 
 
+# Services answer INTERNAL to each of these, and to every later header of that name on the same connection.
+UNREADABLE = [("grpc-timeout", "banana"), ("grpc-encoding", "banana"), ("grpc-status", "banana"), ("foo-bin", "@@@@")]
+
+
+@pytest.mark.parametrize("unreadable", UNREADABLE, ids=lambda header: header[0])
+async def test_headers_of_grpc_mean_nothing_in_json(edge: EdgeClient, unreadable: tuple[str, str]) -> None:
+    """No caller of JSON has reason to send them."""
+    response = await edge.http.get("/v1/products/X", headers=[unreadable])
+    assert response.status_code == 200, response.text
+    assert unreadable[0] not in edge.upstream.last().metadata
+
+
+@pytest.mark.parametrize("unreadable", UNREADABLE[:2], ids=lambda header: header[0])
+async def test_grpc_with_a_header_nobody_can_read_is_refused(edge: EdgeClient, unreadable: tuple[str, str]) -> None:
+    """It is the caller's mistake, and is called so."""
+    headers = [("content-type", GRPC), unreadable]
+    response = await edge.http.post(GET_PRODUCT, headers=headers, content=EMPTY_FRAME)
+    assert response.headers["grpc-status"] == grpc_status(grpc.StatusCode.INVALID_ARGUMENT)
+    assert unreadable[0] in response.headers["grpc-message"]
+    assert edge.upstream.seen == []
+
+
 async def test_a_bad_header_fails_no_call_but_its_own(edge: EdgeClient) -> None:
     """Strangers share the edge's connections to the services, and must not share their mistakes."""
-    bad = {"content-type": GRPC, "grpc-timeout": "banana"}
-    await asyncio.gather(*(edge.http.post(GET_PRODUCT, headers=bad, content=EMPTY_FRAME) for _ in range(10)))
+    for unreadable in UNREADABLE:
+        await edge.http.get("/v1/products/X", headers=[unreadable])
+        headers = [("content-type", GRPC), unreadable]
+        await edge.http.post(GET_PRODUCT, headers=headers, content=EMPTY_FRAME)
+    edge.upstream.seen.clear()
     stub, request = CatalogServiceStub(edge.channel), catalog.GetProductRequest(sku="X")
-    await asyncio.gather(*(stub.GetProduct(request, timeout=5) for _ in range(20)))
-    assert len(edge.upstream.seen) == 20
+    metadata = (("foo", "bar"), ("foo-bin", b"bar"))
+    gzip = grpc.Compression.Gzip
+    await asyncio.gather(*(stub.GetProduct(request, timeout=5, metadata=metadata, compression=gzip) for _ in range(20)))
+    assert [seen.metadata["foo"] for seen in edge.upstream.seen] == ["bar"] * 20
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,6 @@ def _service(name: str, addresses: Iterable[str]) -> dict[str, Any]:
                 "upstreams.http.v3.HttpProtocolOptions",
                 explicit_http_config={
                     "http2_protocol_options": {
-                        # gRPC's servers keep a header they cannot read in the connection's table, and then fail to read
-                        # every later one of that name: one caller's bad deadline would fail the calls of all others.
-                        "hpack_table_size": 0,
                         "connection_keepalive": {"interval": "30s", "timeout": "5s"},
                     }
                 },

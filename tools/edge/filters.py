@@ -12,6 +12,7 @@ UNKNOWN_FIELDS = "unknown_fields"
 CORS = "envoy.filters.http.cors"
 RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 JWT = "envoy.filters.http.jwt_authn"
+HEADERS = "envoy.filters.http.header_mutation"
 BUFFER = "envoy.filters.http.buffer"
 GRPC_WEB = "envoy.filters.http.grpc_web"
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
@@ -22,6 +23,17 @@ TOKEN_OPTIONAL = "token-optional"  # noqa: S105
 TOKEN_PAYLOAD = "token"  # noqa: S105 — where the access log finds who it was
 
 
+# gRPC's servers keep a header they cannot read in the table of its connection, and fail to read every later one of that
+# name, whoever sent it. Binary metadata is read by no service; the others are gRPC's own, which no client needs to send.
+MISLEADING: list[dict[str, Any]] = [
+    {"suffix": "-bin"},
+    {"safe_regex": {"regex": "grpc-(status|previous-rpc-attempts|retry-pushback-ms|internal-encoding-request)"}},
+]
+
+# What JSON has no word for.
+GRPC_HEADERS: list[dict[str, Any]] = [{"prefix": "grpc-"}]
+
+
 def http_filters(
     methods: list[Method], placement: Placement, settings: Settings, field_check: str
 ) -> list[dict[str, Any]]:
@@ -30,6 +42,7 @@ def http_filters(
         extension(CORS, "filters.http.cors.v3.Cors"),
         {"name": RATE_LIMIT, "typed_config": rate_limit(settings.rate_limits, settings.rate_limits.client)},
         _jwt(placement),
+        extension(HEADERS, "filters.http.header_mutation.v3.HeaderMutation", mutations=_without(MISLEADING)),
         _buffer(settings),
         _unknown_fields(field_check),
         extension(GRPC_WEB, "filters.http.grpc_web.v3.GrpcWeb"),
@@ -83,6 +96,11 @@ def checks_fields(request: str) -> dict[str, Any]:
     return typed("filters.http.lua.v3.LuaPerRoute", filter_context={"request": request})
 
 
+def removes(names: list[dict[str, Any]]) -> dict[str, Any]:
+    """For a route: headers of these names go no further, apart from those that go nowhere."""
+    return typed("filters.http.header_mutation.v3.HeaderMutationPerRoute", mutations=_without(names))
+
+
 def disabled() -> dict[str, Any]:
     """For a route: this filter lets everything pass."""
     return {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
@@ -120,6 +138,10 @@ def _jwt(placement: Placement) -> dict[str, Any]:
             TOKEN_OPTIONAL: {"requires_any": {"requirements": [{"provider_name": "identity"}, {"allow_missing": {}}]}},
         },
     )
+
+
+def _without(names: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"request_mutations": [{"remove_on_match": {"key_matcher": name}} for name in names]}
 
 
 def _buffer(settings: Settings) -> dict[str, Any]:

@@ -21,6 +21,9 @@ FORGEABLE_HEADERS = ["x-tradewind-peer", "x-forwarded-client-cert", "traceparent
 # What is no method must not be looked for among them.
 NOT_TRANSCODED = {filters.TRANSCODER: filters.disabled()}
 
+# What gRPC's servers can read in its own headers.
+READABLE = {"grpc-timeout": "[0-9]{1,8}[HMSmun]", "grpc-encoding": "identity|deflate|gzip"}
+
 VARIABLE = re.compile(r"\\\{[^}]*\\\}")
 
 
@@ -40,6 +43,7 @@ def route_configuration(methods: list[Method], placement: Placement, settings: S
                 "routes": [
                     _preflight(),
                     *_own_routes(placement),
+                    *(_unreadable(name, pattern) for name, pattern in READABLE.items()),
                     *(_grpc_route(method, settings) for method in methods),
                     *(_http_route(method, each, settings) for method in methods for each in method.bindings),
                     _nothing_here(),
@@ -105,12 +109,23 @@ def _grpc_route(method: Method, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _unreadable(name: str, pattern: str) -> dict[str, Any]:
+    """A header of gRPC's that services cannot read: see `filters.MISLEADING` for what would come of it."""
+    value = {"name": name, "string_match": {"safe_regex": {"regex": pattern}}, "invert_match": True}
+    return {
+        "name": f"unreadable {name}",
+        "match": {"prefix": "/", "headers": [content_types.GRPC, value]},
+        "direct_response": {"status": 400, "body": {"inline_string": f"{name} is none that gRPC knows"}},
+        "typed_per_filter_config": NOT_TRANSCODED,
+    }
+
+
 def _http_route(method: Method, binding: Binding, settings: Settings) -> dict[str, Any]:
     """JSON, by the verb and the path of the method's `google.api.http`.
 
     The transcoder lets gRPC pass as it is, to a path that no service knows: it has no business here.
     """
-    terms = _terms(method, settings)
+    terms = {**_terms(method, settings), filters.HEADERS: filters.removes(filters.GRPC_HEADERS)}
     if binding.body and not method.client_streaming:
         terms[filters.BUFFER] = filters.buffers_at_most(settings.limits.request_bytes)
         terms[filters.UNKNOWN_FIELDS] = filters.checks_fields(method.request)
