@@ -14,7 +14,7 @@ from tools.edge.settings import Settings
 
 
 def bootstrap(methods: list[Method], placement: Placement, settings: Settings, field_check: str) -> dict[str, Any]:
-    """What Envoy is started with; nothing is changed while it runs. `field_check` is the Lua of `mesh/edge/unknown_fields.lua`."""
+    """What Envoy is started with; nothing is changed while it runs. `field_check` is the Lua of `mesh/edge/fields.lua`."""
     return {
         "admin": {"address": socket_address(placement.admin)},
         "overload_manager": {

@@ -8,7 +8,7 @@ from tools.edge.methods import Method
 from tools.edge.placement import Placement
 from tools.edge.settings import Bucket, Cors, RateLimits, Settings
 
-UNKNOWN_FIELDS = "unknown_fields"
+FIELDS = "fields"
 CORS = "envoy.filters.http.cors"
 RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 JWT = "envoy.filters.http.jwt_authn"
@@ -44,7 +44,7 @@ def http_filters(
         _jwt(placement),
         extension(HEADERS, "filters.http.header_mutation.v3.HeaderMutation", mutations=_without(MISLEADING)),
         _buffer(settings),
-        _unknown_fields(field_check),
+        _fields(field_check),
         extension(GRPC_WEB, "filters.http.grpc_web.v3.GrpcWeb"),
         _transcoder(methods, placement),
         extension(ROUTER, "filters.http.router.v3.Router", suppress_envoy_headers=True),
@@ -152,9 +152,9 @@ def _buffer(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _unknown_fields(field_check: str) -> dict[str, Any]:
-    """See `mesh/edge/unknown_fields.lua`. It does nothing on routes that do not ask for it."""
-    return extension(UNKNOWN_FIELDS, "filters.http.lua.v3.Lua", default_source_code={"inline_string": field_check})
+def _fields(field_check: str) -> dict[str, Any]:
+    """See `mesh/edge/fields.lua`. It does nothing on routes that do not ask for it."""
+    return extension(FIELDS, "filters.http.lua.v3.Lua", default_source_code={"inline_string": field_check})
 
 
 def _transcoder(methods: list[Method], placement: Placement) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from chassis.settings import RuntimeSettings
 from tools.edge import image, methods, settings
 from tools.edge.bootstrap import bootstrap
 from tools.edge.descriptors import descriptors
+from tools.edge.fields import messages_table
 from tools.edge.openapi import document
 from tools.edge.placement import Placement
-from tools.edge.unknown_fields import messages_table
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = Path("gen/tradewind.binpb")
@@ -51,7 +51,7 @@ def configuration(placement: Placement, contract: Path = ROOT / IMAGE) -> str:
     """Envoy's configuration for one place, as YAML. Services that are not there are left out."""
     loaded = image.load(contract)
     reachable = [method for method in methods.reachable(loaded) if method.service in placement.upstreams]
-    lua = (ROOT / "mesh/edge/unknown_fields.lua").read_text()
+    lua = (ROOT / "mesh/edge/fields.lua").read_text()
     content = bootstrap(
         reachable,
         placement,

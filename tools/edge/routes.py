@@ -128,7 +128,7 @@ def _http_route(method: Method, binding: Binding, settings: Settings) -> dict[st
     terms = {**_terms(method, settings), filters.HEADERS: filters.removes(filters.GRPC_HEADERS)}
     if binding.body and not method.client_streaming:
         terms[filters.BUFFER] = filters.buffers_at_most(settings.limits.request_bytes)
-        terms[filters.UNKNOWN_FIELDS] = filters.checks_fields(method.request)
+        terms[filters.FIELDS] = filters.checks_fields(method.request)
     return {
         "name": f"{method.name} {binding.verb}",
         "match": _match(binding),

@@ -1,4 +1,4 @@
-"""What `mesh/edge/unknown_fields.lua` needs to know of the contract: the fields of every message a JSON body may hold."""
+"""What `mesh/edge/fields.lua` needs to know of the contract: the fields of every message a JSON body may hold."""
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
@@ -9,18 +9,18 @@ OPAQUE = "''"
 
 
 def messages_table(image: Image, methods: list[Method]) -> str:
-    """A Lua table: message to field, by its proto and its JSON name, to the message it holds."""
+    """A Lua table: message to field, by its proto and its JSON name, to its proto name and the message it holds."""
     names = sorted(_reachable(image, [method.request for method in methods]))
     return "MESSAGES = {\n" + "".join(_message(image, name) for name in names) + "}\n"
 
 
 def _message(image: Image, name: str) -> str:
     fields = {
-        spelling: _held(image, field)
+        spelling: f"{{'{field.name}', {_held(image, field)}}}"
         for field in image.messages[name].field
         for spelling in (field.name, field.json_name)
     }
-    return f"  ['{name}'] = {{{', '.join(f'{spelling} = {held}' for spelling, held in fields.items())}}},\n"
+    return f"  ['{name}'] = {{{', '.join(f'{spelling} = {known}' for spelling, known in fields.items())}}},\n"
 
 
 def _held(image: Image, field: FieldDescriptorProto) -> str:
