@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 
 from chassis.testing import Tokens
@@ -128,3 +129,43 @@ async def test_a_message_that_does_not_come_is_too_late(edge: EdgeClient) -> Non
     call = edge.channel.stream_unary(GET_PRODUCT)(timeout=20)
     assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert "timeout" in await call.details()
+
+
+async def spoken(edge: EdgeClient, words: str) -> httpx.Response:
+    """What comes back for words that no HTTP client would say."""
+    address = edge.http.base_url
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(words.replace("\n", "\r\n").encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+    headers = dict(line.split(": ", 1) for line in head[1:] if line)
+    content = await reader.readexactly(int(headers["content-length"]))
+    writer.close()
+    return httpx.Response(int(head[0].split()[1]), headers=headers, content=content)
+
+
+ODD_REQUESTS = {
+    "GET /v1%2fproducts HTTP/1.1\nhost: x\n\n": (400, "REQUEST_MALFORMED", "escaped slash"),
+    "GET /v1/products/%00 HTTP/1.1\nhost: x\n\n": (400, "REQUEST_MALFORMED", "NUL"),
+    "GET /healthz HTTP/1.1\n\n": (400, "REQUEST_MALFORMED", "host"),
+    "OPTIONS * HTTP/1.1\nhost: x\n\n": (404, "METHOD_NOT_FOUND", "slash"),
+    "GET /healthz HTTP/1.0\n\n": (426, "HTTP_VERSION_UNKNOWN", "Upgrade Required"),
+    f"GET /healthz HTTP/1.1\nhost: x\nlarge: {'x' * 20_000}\n\n": (431, "HEADERS_TOO_LARGE", "Too Large"),
+    "GET /healthz HTTP/1.1\nhost: x\n" + "many: x\n" * 200 + "\n": (431, "HEADERS_TOO_LARGE", "Too Large"),
+    "POST /v1/orders HTTP/1.1\nhost: x\ntransfer-encoding: x\n\n": (501, "ENCODING_UNKNOWN", "Not Implemented"),
+    "GET /v1/products/X HTTP/1.1\nhost: x\nconnection: upgrade\nupgrade: websocket\n\n": (
+        400,
+        "UPGRADE_REFUSED",
+        "upgrade",
+    ),
+}
+
+
+@pytest.mark.parametrize("words", ODD_REQUESTS, ids=[words[:40] for words in ODD_REQUESTS])
+async def test_what_is_odd_is_refused_like_everything_else(edge: EdgeClient, words: str) -> None:
+    """In JSON, with a reason for programs and a sentence for people."""
+    status, why, message = ODD_REQUESTS[words]
+    response = await spoken(edge, words)
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
+    assert reason(response) == why
+    assert message in response.json()["message"]
+    assert edge.upstream.seen == []
