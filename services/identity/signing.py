@@ -73,12 +73,14 @@ class Signer:
         return SigningKey(key_id=key_id, sealed_jwk=sealed, created_at=created_at, active_at=active_at)
 
     def learn(self, keys: Sequence[SigningKey]) -> None:
-        """Take these keys for all there are. Raises SettingsError."""
-        self._keys = tuple(map(self._opened, keys))
+        """Take these keys for all there are, but for one that was made while they were read. Raises SettingsError."""
+        known = tuple(map(self._opened, keys))
+        newest = max(key.active_at for key in known)
+        self._keys = (*known, *(key for key in self._keys if key.active_at > newest))
 
     def learn_newest(self, key: SigningKey) -> None:
-        """Take this key for the newest. Raises SettingsError."""
-        self._keys = (*self._keys, self._opened(key))
+        """Take this key for the newest, though it may have been read already. Raises SettingsError."""
+        self._keys = (*(known for known in self._keys if known.active_at < key.active_at), self._opened(key))
 
     def sign(self, user: User, now: datetime) -> AccessToken:
         """An access token for the user, in the form of RFC 9068. Raises SigningKeysMissing."""
