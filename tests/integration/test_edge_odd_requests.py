@@ -169,3 +169,11 @@ async def test_what_is_odd_is_refused_like_everything_else(edge: EdgeClient, wor
     assert reason(response) == why
     assert message in response.json()["message"]
     assert edge.upstream.seen == []
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/openapi.json"])
+async def test_whoever_asks_only_for_the_head_gets_it(edge: EdgeClient, path: str) -> None:
+    """As monitors do: the headers of GET, and no body."""
+    head, whole = await edge.http.head(path), await edge.http.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]

@@ -58,21 +58,21 @@ def _own_routes(placement: Placement) -> list[dict[str, Any]]:
     return [
         {
             "name": "healthz",
-            "match": _exactly("/healthz", "GET"),
+            "match": _read("/healthz"),
             "direct_response": {"status": 200, "body": {"inline_string": '{"status":"SERVING"}\n'}},
             "response_headers_to_add": [header("content-type", "application/json")],
             "typed_per_filter_config": NOT_TRANSCODED,
         },
         {
             "name": "openapi",
-            "match": _exactly("/openapi.json", "GET"),
+            "match": _read("/openapi.json"),
             "direct_response": {"status": 200, "body": {"filename": str(placement.openapi)}},
             "response_headers_to_add": [header("content-type", "application/json")],
             "typed_per_filter_config": NOT_TRANSCODED,
         },
         {
             "name": "jwks",
-            "match": _exactly("/.well-known/jwks.json", "GET"),
+            "match": {"path": "/.well-known/jwks.json", "headers": [_verb("GET")]},
             "route": {"cluster": IDENTITY_KEYS, "timeout": "2s"},
             "typed_per_filter_config": NOT_TRANSCODED,
         },
@@ -182,8 +182,9 @@ def _match(binding: Binding) -> dict[str, Any]:
     return {"safe_regex": {"regex": pattern.replace(r"\-", "-")}, "headers": headers}
 
 
-def _exactly(path: str, verb: str) -> dict[str, Any]:
-    return {"path": path, "headers": [_verb(verb)]}
+def _read(path: str) -> dict[str, Any]:
+    """Whole, or only its head."""
+    return {"path": path, "headers": [{"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}]}
 
 
 def _verb(verb: str) -> dict[str, Any]:
