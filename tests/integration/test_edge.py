@@ -347,20 +347,48 @@ async def test_a_process_that_dies_costs_no_call(edge: EdgeClient) -> None:
     assert {answer.status_code for answer in answers} == {200}
 
 
+async def logged(edge: EdgeClient, request_id: str) -> dict[str, Any]:
+    """The line of the access log that tells of a request."""
+    async with asyncio.timeout(20):
+        while request_id not in edge.log.read_text():
+            await edge.http.get("/healthz")
+    line: dict[str, Any] = json.loads(next(line for line in edge.log.read_text().splitlines() if request_id in line))
+    return line
+
+
 async def test_the_access_log_keeps_no_secret(edge: EdgeClient) -> None:
     """Each request is a line of JSON that says who and what, without token or query."""
     token = edge.tokens.customer(USER)
     response = await edge.http.get("/v1/orders", params={"page_size": 7}, headers={"authorization": f"Bearer {token}"})
-    request_id = response.headers["x-request-id"]
-    async with asyncio.timeout(20):
-        while request_id not in edge.log.read_text():
-            await edge.http.get("/healthz")
-    log = edge.log.read_text()
-    line = json.loads(next(line for line in log.splitlines() if request_id in line))
+    line = await logged(edge, response.headers["x-request-id"])
 
-    assert (line["path"], line["status"], line["principal"], line["grpc_status"]) == ("/v1/orders", 200, USER, "OK")
-    assert token not in log
-    assert "page_size" not in log
+    assert (line["path"], line["status"], line["principal"]) == ("/v1/orders", 200, USER)
+    assert token not in edge.log.read_text()
+    assert "page_size" not in edge.log.read_text()
+
+
+async def test_the_access_log_tells_no_status_that_nobody_gave(edge: EdgeClient) -> None:
+    """Over gRPC that of the call, from its trailers or in place of them; over JSON the one of HTTP says it."""
+    edge.upstream.answers["GetProduct"] = not_found
+    json_error = await edge.http.get("/v1/products/X")
+    json_mistake = await edge.http.get("/v1/products", params={"page_sise": "5"})
+    headers = {"content-type": "application/grpc"}
+    path = "/tradewind.catalog.v1.CatalogService/"
+    found = await edge.http.post(f"{path}ListProducts", headers=headers, content=b"\0\0\0\0\0")
+    missing = await edge.http.post(f"{path}GetProduct", headers=headers, content=b"\0\0\0\0\0")
+    unknown = await edge.http.post(f"{path}Nothing", headers=headers, content=b"\0\0\0\0\0")
+
+    lines = [
+        await logged(edge, response.headers["x-request-id"])
+        for response in (json_error, json_mistake, found, missing, unknown)
+    ]
+    assert [(line["status"], line["grpc_status"]) for line in lines] == [
+        (404, None),
+        (400, None),
+        (200, "0"),
+        (200, "5"),
+        (200, "12"),
+    ]
 
 
 async def test_the_edge_describes_itself(edge: EdgeClient) -> None:

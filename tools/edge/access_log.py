@@ -1,9 +1,14 @@
 """One line of JSON for each request, without a token, a query or a body in it."""
 
+import json
 from typing import Any
 
 from tools.edge.envoy import extension
 from tools.edge.filters import JWT, TOKEN_PAYLOAD
+
+# As it was sent: %GRPC_STATUS% makes one from the HTTP status where there is none, as in most of what goes out as JSON.
+SENT = [{"command": "TRAILER", "param": "grpc-status"}, {"command": "RESP", "param": "grpc-status"}]
+GRPC_STATUS = f"%COALESCE({json.dumps({'operators': SENT})})%"
 
 FIELDS = {
     "timestamp": "%START_TIME%",
@@ -13,7 +18,7 @@ FIELDS = {
     "path": "%PATH(NQ:ORIG_OR_PATH)%",
     "route": "%ROUTE_NAME%",
     "status": "%RESPONSE_CODE%",
-    "grpc_status": "%GRPC_STATUS(SNAKE_STRING)%",
+    "grpc_status": GRPC_STATUS,
     "details": "%RESPONSE_CODE_DETAILS%",
     "flags": "%RESPONSE_FLAGS%",
     "duration_milliseconds": "%DURATION%",
