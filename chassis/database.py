@@ -35,6 +35,7 @@ __all__ = [
     "TransactionConflict",
     "UniqueViolation",
     "in_transaction",
+    "storable",
 ]
 
 T = TypeVar("T")
@@ -47,6 +48,11 @@ _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 def in_transaction() -> bool:
     """Whether the current task holds a transaction open, and so must not call a peer."""
     return _in_transaction.get()
+
+
+def storable(text: str) -> str:
+    """The text as PostgreSQL can hold it, which is without NUL: for what must be kept, whatever it says."""
+    return text.replace("\0", "\ufffd")
 
 
 class Database:

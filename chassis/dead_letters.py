@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from psycopg.types.json import Json
 
-from chassis.database import Database, Row
+from chassis.database import Database, Row, storable
 from chassis.inbox import Letter
 from chassis.statements import Statements
 
@@ -55,14 +55,14 @@ class DeadLetters:
         async with self._database.transaction() as tx:
             tx.closing(
                 SQL.bury,
-                event_id=_storable(event_id),
+                event_id=storable(event_id),
                 consumer=consumer,
                 subject=letter.subject,
-                headers=Json({name: _storable(value) for name, value in letter.headers.items()}),
+                headers=Json({name: storable(value) for name, value in letter.headers.items()}),
                 payload=letter.payload,
                 deliveries=deliveries,
                 reason=reason,
-                error=_storable(error),
+                error=storable(error),
             )
 
     async def unresolved(self, limit: int) -> list[DeadLetter]:
@@ -100,11 +100,6 @@ class DeadLetters:
         """Forget those resolved long ago."""
         async with self._database.read() as database:
             await database.execute(SQL.forget, age=RESOLVED_KEPT)
-
-
-def _storable(text: str) -> str:
-    """The text as PostgreSQL can hold it, which is without NUL: what is dead already must not fail to be buried."""
-    return text.replace("\0", "\ufffd")
 
 
 def _letters(rows: Sequence[Row]) -> list[DeadLetter]:

@@ -7,7 +7,7 @@ from typing import LiteralString
 
 _NAME = re.compile(r"^-- name: (?P<name>[a-z][a-z0-9_]*)[ \t]*$", re.MULTILINE)
 
-# Left in, the last one would hide whatever is sent after the statement.
+# Left in, a per cent sign in one would be taken for a parameter.
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 

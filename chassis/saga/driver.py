@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from chassis import errors, failpoints, ids, logs, traceparent
 from chassis.clock import Clock
-from chassis.database import Database, NotToBeDoneError, Row, Transaction
+from chassis.database import Database, NotToBeDoneError, Row, Transaction, storable
 from chassis.saga import metrics, store
 from chassis.saga.definition import Definition
 from chassis.saga.events import Event, Failed, Refused, Resumed, Succeeded, Wish
@@ -175,8 +175,7 @@ class Driver(Generic[T]):
             await failpoints.reach(f"{place}.after")
         except errors.Problem as problem:
             kind = Failed if problem.is_transient else Refused
-            # It becomes part of the saga's row, which could not be stored with a NUL in it.
-            return kind(self._clock.now(), problem.reason, problem.message.replace("\0", "\ufffd"))
+            return kind(self._clock.now(), problem.reason, storable(problem.message))
         return Succeeded(self._clock.now())
 
     async def _move(self, held: _Held[T], event: Event) -> None:

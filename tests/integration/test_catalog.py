@@ -1,7 +1,6 @@
 """What staff and shoppers may rely on when they keep and read the catalogue."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -10,25 +9,11 @@ import pytest
 from chassis import errors
 from chassis.testing import ManualClock
 from chassis.testing.refusals import refused
-from tests.conftest import NewDatabase
-from tests.integration.catalog_client import Catalog, creation, pounds, request_id, running_catalog
+from tests.integration.catalog_client import Catalog, creation, pounds, request_id
 from tradewind.catalog.v1 import catalog_service_pb2 as pb
 from tradewind.catalog.v1.product_events_pb2 import ProductChanged, ProductCreated, ProductRetired
 from tradewind.catalog.v1.product_pb2 import PRODUCT_STATE_ACTIVE, PRODUCT_STATE_RETIRED, Product
 from tradewind.type.v1.money_pb2 import Money
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """The catalogue's clock."""
-    return ManualClock()
-
-
-@pytest.fixture
-async def catalog(new_database: NewDatabase, clock: ManualClock) -> AsyncIterator[Catalog]:
-    """The service, with nothing on sale."""
-    async with running_catalog(new_database("catalog"), clock) as catalog:
-        yield catalog
 
 
 async def test_a_created_product_is_there_for_anyone(catalog: Catalog, clock: ManualClock) -> None:

@@ -5,26 +5,15 @@ import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
-import pytest
-
 from chassis import errors
-from chassis.testing import ManualClock
 from chassis.testing.refusals import refused
-from tests.conftest import NewDatabase
-from tests.integration.catalog_client import Catalog, pounds, running_catalog
+from tests.integration.catalog_client import Catalog, pounds
 from tradewind.catalog.v1 import catalog_service_pb2 as pb
 from tradewind.catalog.v1.product_pb2 import PRODUCT_STATE_ACTIVE
 
 IMPORT_ID = "0198a6a0-0000-7000-8000-000000000001"
 
 Lines = Iterable[pb.ImportProductsRequest] | AsyncIterable[pb.ImportProductsRequest]
-
-
-@pytest.fixture
-async def catalog(new_database: NewDatabase) -> AsyncIterator[Catalog]:
-    """The service, with nothing on sale."""
-    async with running_catalog(new_database("catalog"), ManualClock()) as catalog:
-        yield catalog
 
 
 def line(number: int, sku: str | None = None, import_id: str = IMPORT_ID, **fields: str) -> pb.ImportProductsRequest:

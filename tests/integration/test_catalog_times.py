@@ -1,29 +1,15 @@
 """The times of a product never run backwards, whoever's clock they are read from."""
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from chassis.testing import ManualClock
-from tests.conftest import NewDatabase
-from tests.integration.catalog_client import Catalog, pounds, running_catalog
+from tests.integration.catalog_client import Catalog, pounds
 from tradewind.catalog.v1 import catalog_service_pb2 as pb
 from tradewind.catalog.v1.product_pb2 import Product
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """The clock of the service."""
-    return ManualClock()
-
-
-@pytest.fixture
-async def catalog(new_database: NewDatabase, clock: ManualClock) -> AsyncIterator[Catalog]:
-    """The service, with nothing on sale."""
-    async with running_catalog(new_database("catalog"), clock) as catalog:
-        yield catalog
 
 
 async def updated(catalog: Catalog) -> Product:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -15,8 +15,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from chassis.contract import Caller
-from chassis.testing import Tokens
-from tests.integration.edge_client import USER, EdgeClient, reason, running_client
+from tests.integration.edge_client import USER, EdgeClient, reason
 from tests.integration.edge_upstream import REACHABLE, ROOT
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
@@ -27,21 +26,6 @@ from tradewind.orders.v1 import order_service_pb2 as orders
 from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
 
 GRPC_WEB = "application/grpc-web+proto"
-
-
-@pytest.fixture(scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory, tokens: Tokens) -> AsyncIterator[EdgeClient]:
-    """One edge for all these tests."""
-    async with running_client(tmp_path_factory.mktemp("edge"), tokens) as client:
-        yield client
-
-
-@pytest.fixture
-def edge(running: EdgeClient) -> Iterator[EdgeClient]:
-    """The edge, with services that have seen nothing yet."""
-    running.upstream.seen.clear()
-    yield running
-    running.upstream.answers.clear()
 
 
 async def not_found(_: Any, context: grpc.aio.ServicerContext) -> None:

@@ -1,36 +1,19 @@
 """What no client of ours would send reaches the edge all the same: each gets a true answer, and nobody else suffers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
 import httpx
 import pytest
 
-from chassis.testing import Tokens
-from tests.integration.edge_client import EdgeClient, reason, running_client
+from tests.integration.edge_client import EdgeClient, reason
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 GRPC = "application/grpc"
 GET_PRODUCT = "/tradewind.catalog.v1.CatalogService/GetProduct"
 EMPTY_FRAME = b"\0\0\0\0\0"
-
-
-@pytest.fixture(scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory, tokens: Tokens) -> AsyncIterator[EdgeClient]:
-    """One edge for all these tests."""
-    async with running_client(tmp_path_factory.mktemp("edge"), tokens) as client:
-        yield client
-
-
-@pytest.fixture
-def edge(running: EdgeClient) -> Iterator[EdgeClient]:
-    """The edge, with services that have seen nothing yet."""
-    running.upstream.seen.clear()
-    yield running
-    running.upstream.answers.clear()
 
 
 def grpc_status(code: grpc.StatusCode) -> str:

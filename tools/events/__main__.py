@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 
 from chassis.database import Database
+from chassis.dead_letters import DeadLetters
 from chassis.errors import Problem
 from chassis.replay import replay
 from tools.events import dead_letters
@@ -43,11 +44,12 @@ async def _dead_letters(arguments: argparse.Namespace, database: Database, conso
     if arguments.action == "list":
         await dead_letters.list_(database, console)
         return 0
-    if arguments.event_id is not None and not await dead_letters.are_there(database, arguments.event_id):
+    letters = await DeadLetters(database).find(arguments.event_id) if arguments.event_id else []
+    if arguments.event_id is not None and not letters:
         raise StackError(f"{arguments.service} has no dead letter {arguments.event_id}")
     if arguments.action == "redrive":
         return 0 if await dead_letters.redrive(database, arguments.event_id, console) else 1
-    await dead_letters.show(database, arguments.event_id, console)
+    dead_letters.show(letters, console)
     return 0
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -31,14 +32,9 @@ async def list_(database: Database, console: Console) -> None:
     console.print(table)
 
 
-async def are_there(database: Database, event_id: str) -> bool:
-    """Whether a fact has died here, at one consumer or at several."""
-    return bool(await DeadLetters(database).find(event_id))
-
-
-async def show(database: Database, event_id: str, console: Console) -> None:
+def show(letters: Sequence[DeadLetter], console: Console) -> None:
     """Everything about the letters of one fact."""
-    for dead in await DeadLetters(database).find(event_id):
+    for dead in letters:
         console.print_json(json.dumps(_described(dead)))
         console.print(as_json(dead.letter.headers.get("ce-type", ""), dead.letter.payload), highlight=True)
 

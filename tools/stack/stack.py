@@ -72,9 +72,8 @@ class Stack:
     def start(self, name: str, once: Mapping[str, str] | None = None) -> None:
         """Start one process and wait until it is healthy. The variables in `once` are not for those that replace it."""
         self._parts.servers[name].prepare()
-        with (
-            self._starting
-        ):  # Whatever starts does so before the stack goes down, and goes down with it, or not at all.
+        # Whatever starts does so before the stack goes down, and goes down with it, or not at all.
+        with self._starting:
             if not self._is_wanted:
                 raise StackError(f"{name} is not started: the stack is going down")
             self._children[name].start(once)
