@@ -1,12 +1,17 @@
--- Refuses JSON in which fields would get lost: Envoy's transcoder, which comes after this, drops those the contract does
--- not know (github.com/envoyproxy/envoy/issues/46623) and of those that come twice all but the last, and says nothing.
+-- Refuses requests in which fields would get lost: Envoy's transcoder, which comes after this, drops those of a body that
+-- the contract does not know (github.com/envoyproxy/envoy/issues/46623), and of those that come twice, in a body, in a
+-- query or in path and query, all but the last, and says nothing.
 --
--- The table MESSAGES is generated and stands in front of this text: for each message its fields, by both spellings; for
--- each field its name in the protos and the message it holds, or ''.
+-- The table MESSAGES is generated and stands in front of this text: for each message its fields, by both spellings; of
+-- each field its name in the protos, the message it holds, if it is one to look into, and whether it is repeated.
 
 local DEEPEST = 100
 
 local walk
+
+local function twice(field, message)
+  return 'field "' .. field .. '" comes twice in ' .. message
+end
 
 -- Where a walk ends for which there is no JSON. What breaks off has no complaint: the transcoder says best what is missing.
 -- But it also takes what is almost JSON (names without quotes, a comma too many), so this must not pass unseen.
@@ -50,21 +55,21 @@ local function walk_object(text, at, message, path, depth)
   if text:match('^%s*}', at) then
     return text:match('^%s*}()', at)
   end
-  local fields, seen, separator, behind = MESSAGES[message], {}, nil, nil
+  local fields, seen, separator, behind = message and MESSAGES[message], {}, nil, nil
   repeat
     local name, value = text:match('^%s*"([^"]*)"%s*:()', at)
     if not name then return no_json(text, at) end
     local here = path == '' and name or path .. '.' .. name
-    local field = fields and fields[name] or {name, ''}
+    local field = fields and fields[name] or {name = name}
     if fields and not fields[name] then
       return nil, 'unknown field "' .. here .. '" in ' .. message
     end
-    if seen[field[1]] then
-      return nil, 'field "' .. here .. '" comes twice in ' .. message
+    if seen[field.name] then
+      return nil, twice(here, message)
     end
-    seen[field[1]] = true
+    seen[field.name] = true
     local complaint
-    at, complaint = walk(text, value, field[2], here, depth + 1)
+    at, complaint = walk(text, value, field.holds, here, depth + 1)
     if not at then return nil, complaint end
     separator, behind = text:match('^%s*([,}])()', at)
     if not separator then return no_json(text, at) end
@@ -73,7 +78,7 @@ local function walk_object(text, at, message, path, depth)
   return at
 end
 
--- Walks the JSON value at `at`, which is to become a `message` ('' for what is not looked into). Returns the position
+-- Walks the JSON value at `at`, which is to become a `message` (nil for what is not looked into). Returns the position
 -- behind it, or nothing and the complaint.
 function walk(text, at, message, path, depth)
   if depth > DEEPEST then
@@ -92,14 +97,47 @@ function walk(text, at, message, path, depth)
   return number_or_word
 end
 
--- A request whose route names its message: one JSON object in the body.
-function envoy_on_request(request)
-  local message = request:filterContext():get('request')
-  local body = message and request:body()
+local function unescaped(text)
+  return (text:gsub('%%(%x%x)', function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
+-- The complaint about the query of a path whose variables are fields too; nothing when there is none.
+local function complaint_about_query(path, in_path, message)
+  local seen = {}
+  for name in in_path:gmatch('%S+') do
+    seen[name] = true
+  end
+  for parameter in (path:match('%?([^#]*)') or ''):gmatch('[^&]+') do
+    local field = MESSAGES[message][unescaped(parameter:match('^[^=]*'))]
+    if field and not field.repeated then
+      if seen[field.name] then
+        return twice(field.name, message)
+      end
+      seen[field.name] = true
+    end
+  end
+end
+
+-- The complaint about a body, which is to be one JSON object; nothing when there is none.
+local function complaint_about_body(body, message)
   if not body or body:length() == 0 then
     return
   end
   local _, complaint = walk(body:getBytes(0, body:length()), 1, message, '', 0)
+  return complaint
+end
+
+-- A request whose route names its message, the variables of its path, and whether the body is to be read.
+function envoy_on_request(request)
+  local route = request:filterContext()
+  local message = route:get('request')
+  if not message then
+    return
+  end
+  local complaint = complaint_about_query(request:headers():get(':path'), route:get('in_path'), message)
+  if not complaint and route:get('reads_body') then
+    complaint = complaint_about_body(request:body(), message)
+  end
   if complaint then
     request:respond({[':status'] = '400'}, complaint)
   end

@@ -206,6 +206,32 @@ async def test_unknown_query_parameters_are_refused(edge: EdgeClient) -> None:
     assert 'Could not find field "page_sise"' in response.json()["message"]
 
 
+@pytest.mark.parametrize(
+    ("target", "field"),
+    [
+        ("/v1/products?page_size=1&page_size=2", "page_size"),
+        ("/v1/products?page_size=1&pageSize=2", "page_size"),
+        ("/v1/products?page_size=1&page%5Fsize=2", "page_size"),
+        ("/v1/products/A?sku=B", "sku"),
+        ("/v1/products/A?%73ku=B", "sku"),
+        ("/v1/orders/A:watch?after_version=1&orderId=B", "order_id"),
+    ],
+)
+async def test_a_query_says_nothing_twice(edge: EdgeClient, target: str, field: str) -> None:
+    """Of two values the transcoder takes the last, also where the first is in the path, by which the log goes."""
+    response = await edge.http.get(target, headers=edge.customer())
+    assert (response.status_code, reason(response)) == (400, "REQUEST_MALFORMED")
+    assert f'field "{field}" comes twice' in response.json()["message"]
+    assert edge.upstream.seen == []
+
+
+async def test_a_query_repeats_what_a_list_holds(edge: EdgeClient) -> None:
+    """One parameter for each of its values."""
+    response = await edge.http.get("/v1/products:batchGet?skus=A&skus=B")
+    assert response.status_code == 200, response.text
+    assert edge.upstream.last().request == catalog.BatchGetProductsRequest(skus=["A", "B"])
+
+
 async def test_large_bodies_are_refused(edge: EdgeClient) -> None:
     """One byte over the limit is too many; the service sees nothing of it."""
     response = await edge.place(b" " * (1024 * 1024 + 1))

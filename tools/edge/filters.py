@@ -91,9 +91,10 @@ def buffers_at_most(size: int) -> dict[str, Any]:
     return typed("filters.http.buffer.v3.BufferPerRoute", buffer={"max_request_bytes": size})
 
 
-def checks_fields(request: str) -> dict[str, Any]:
-    """For a route with a JSON body: which message it is to become."""
-    return typed("filters.http.lua.v3.LuaPerRoute", filter_context={"request": request})
+def checks_fields(request: str, *, in_path: list[str], reads_body: bool) -> dict[str, Any]:
+    """For a route of JSON: which message path, query and body are to become, and which of its fields are in the path."""
+    context = {"request": request, "in_path": " ".join(in_path), "reads_body": reads_body}
+    return typed("filters.http.lua.v3.LuaPerRoute", filter_context=context)
 
 
 def removes(names: list[dict[str, Any]]) -> dict[str, Any]:

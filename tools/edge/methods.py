@@ -1,5 +1,6 @@
 """What callers outside may use, and on which terms: the methods of the contract as the edge sees them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from chassis.contract import Caller
 from tools.edge.image import Image
 from tradewind.policy.v1 import policy_pb2
 
+VARIABLE = re.compile(r"\{(\w+)[^}]*\}")
+
 
 @dataclass(frozen=True)
 class Binding:
@@ -21,6 +24,11 @@ class Binding:
     """`/v1/orders/{order_id}:cancel`"""
     body: str
     """`*` when the body is the request, empty when there is none."""
+
+    @property
+    def variables(self) -> list[str]:
+        """The fields that are in the path: `order_id`."""
+        return VARIABLE.findall(self.template)
 
 
 @dataclass(frozen=True)

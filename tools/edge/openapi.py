@@ -1,14 +1,11 @@
 """The OpenAPI document of the edge, for people and tools that speak HTTP and JSON."""
 
-import re
 from typing import Any
 
 from chassis.contract import Caller
 from tools.edge.image import Image
-from tools.edge.methods import Binding, Method
+from tools.edge.methods import VARIABLE, Binding, Method
 from tools.edge.schemas import Schemas, is_required
-
-VARIABLE = re.compile(r"\{(\w+)[^}]*\}")
 
 DESCRIPTION = (
     "Names are those of the protos. 64-bit integers are written as strings. Every call that changes something carries a "
@@ -72,7 +69,7 @@ def _tag(grpc_service: str) -> str:
 
 def _operation(method: Method, binding: Binding, schemas: Schemas, image: Image) -> dict[str, Any]:
     comment = image.comments.get(method.name.replace("/", "."), "")
-    in_path = VARIABLE.findall(binding.template)
+    in_path = binding.variables
     parameters = [_parameter("path", name, method, schemas) for name in in_path]
     if not binding.body:
         queried = [name for name in schemas.fields(method.request) if name not in in_path]

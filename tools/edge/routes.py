@@ -125,10 +125,14 @@ def _http_route(method: Method, binding: Binding, settings: Settings) -> dict[st
 
     The transcoder lets gRPC pass as it is, to a path that no service knows: it has no business here.
     """
-    terms = {**_terms(method, settings), filters.HEADERS: filters.removes(filters.GRPC_HEADERS)}
-    if binding.body and not method.client_streaming:
+    reads_body = bool(binding.body) and not method.client_streaming
+    terms = {
+        **_terms(method, settings),
+        filters.HEADERS: filters.removes(filters.GRPC_HEADERS),
+        filters.FIELDS: filters.checks_fields(method.request, in_path=binding.variables, reads_body=reads_body),
+    }
+    if reads_body:
         terms[filters.BUFFER] = filters.buffers_at_most(settings.limits.request_bytes)
-        terms[filters.FIELDS] = filters.checks_fields(method.request)
     return {
         "name": f"{method.name} {binding.verb}",
         "match": _match(binding),
