@@ -30,7 +30,7 @@ class BrokerUnavailable(errors.Unavailable):
 
 @dataclass(frozen=True)
 class Listener:
-    """Somebody who hears what is sent to one subject, and is told of every new connection."""
+    """Somebody who hears what is sent below one subject, and is told of every new connection."""
 
     subject: str
     hear: Callable[[Msg], Awaitable[None]]
@@ -90,7 +90,7 @@ class Broker:
     async def listening(
         self, hear: Callable[[Msg], Awaitable[None]], connected: Callable[[], None]
     ) -> AsyncIterator[str]:
-        """Hear, for the block, what is sent to a fresh subject, which is given; over this and every later connection."""
+        """Hear, for the block, what is sent one word below a fresh subject, which is given; over this and every later connection."""
         listener = Listener(f"{inbox_of(self.service)}.{uuid4().hex}", hear, connected)
         self._listeners.append(listener)
         try:
@@ -138,7 +138,7 @@ class Broker:
     async def _attach(self, listener: Listener) -> None:
         async with self._attaching:
             if listener not in self._subscriptions:
-                self._subscriptions[listener] = await self._client.subscribe(listener.subject, cb=listener.hear)
+                self._subscriptions[listener] = await self._client.subscribe(f"{listener.subject}.*", cb=listener.hear)
         listener.connected()
 
     async def _detach(self, listener: Listener) -> None:

@@ -1,6 +1,7 @@
 """Fetching from a durable consumer: as many messages as there is room for, and no more."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -67,6 +68,8 @@ class Pull:
         self._deliver = deliver
         self._expected = 0
         self._is_over = asyncio.Event()
+        self._numbers = itertools.count()
+        self._reply = ""
         self._refusal = ""
         self._was_refused = False
 
@@ -85,9 +88,12 @@ class Pull:
     async def _ask(self, inbox: str) -> str:
         """Ask once, and wait; tell why the broker would not answer, if it would not."""
         self._refusal = ""
+        # Of its own: the broker keeps a request whose connection was lost, and its end says nothing about this one.
+        self._reply = f"{inbox}.{next(self._numbers)}"
         wish = {"batch": self._expected, "expires": ASK_SECONDS * 1_000_000_000}
         try:
-            await self._broker.say(next_request(self._stream, self._broker.service), json.dumps(wish).encode(), inbox)
+            subject = next_request(self._stream, self._broker.service)
+            await self._broker.say(subject, json.dumps(wish).encode(), self._reply)
         except BrokerUnavailable as problem:
             return problem.message
         await until_set(self._is_over, ASK_SECONDS + RETRY_SECONDS)
@@ -99,10 +105,13 @@ class Pull:
         await until_set(self._is_over, RETRY_SECONDS)
 
     async def _hear(self, message: Msg) -> None:
-        if not message.reply.startswith("$JS.ACK."):
+        if message.reply.startswith("$JS.ACK."):
+            self._take(_delivery(message))
+        elif message.subject == self._reply:
             self._hear_status(message.headers or {})
-            return
-        self._deliver(_delivery(message))
+
+    def _take(self, delivery: Delivery) -> None:
+        self._deliver(delivery)
         self._expected -= 1
         if self._expected <= 0:
             self._is_over.set()

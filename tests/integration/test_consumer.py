@@ -1,13 +1,15 @@
 """What happens to a fact between the broker and its effect."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 
-from chassis.broker import Broker, pull, subject_of
+from chassis.broker import Broker, Delivery, Pull, pull, subject_of
 from chassis.consumer import Consumer, Fact, Subscription
 from chassis.contract import ContractError
 from chassis.database import Database, Transaction
@@ -31,6 +33,7 @@ from tests.integration.facts import (
 )
 from tests.integration.listener import Listener, consumer, hearing, listening
 from tests.integration.turns import passing
+from tools.stack.addresses import HOST
 from tradewind.orders.v1.order_events_pb2 import OrderPlaced
 
 pytestmark = pytest.mark.usefixtures("telling")
@@ -312,11 +315,72 @@ async def test_a_consumer_asks_as_soon_as_there_is_a_broker(
     await broker.close()
 
 
+async def test_a_consumer_has_one_request_open_whatever_became_of_its_connection(
+    telling: Broker, broker_server: Nats
+) -> None:
+    """The broker keeps a request whose connection was lost; its end is not the end of the one that was made since."""
+    heard, asked = asyncio.Queue[Delivery](), asyncio.Queue[Msg]()
+    admin = await nats.connect(broker_server.admin_url)
+
+    async def note(request: Msg) -> None:
+        asked.put_nowait(request)
+
+    async def room() -> int:
+        return 10
+
+    await admin.subscribe("$JS.API.CONSUMER.MSG.NEXT.ORDERS.listener", cb=note)
+    await admin.flush()
+    async with cable(broker_server) as (url, cut):
+        broker = Broker(url, "listener", broker_server.password("listener"))
+        broker.open()
+        async with running(Pull(broker, "ORDERS", room, heard.put_nowait).run):
+            before = await asked.get()
+            cut()
+            after = await asked.get()
+            await admin.publish(before.reply, headers={"Status": "408", "Description": "Request Timeout"})
+            await telling.store(subject_of(PLACED, "order-1"), b"", {})
+            await heard.get()
+            await admin.publish(after.reply, headers={"Status": "408", "Description": "Request Timeout"})
+            await asked.get()
+            await telling.store(subject_of(PLACED, "order-2"), b"", {})
+            await heard.get()
+            assert asked.empty()
+        await broker.close()
+    await admin.close()
+
+
 async def test_a_consumer_hears_what_its_manifest_says(listener: Listener, broker_server: Nats) -> None:
     """One that has no handler for a declared fact, or one for another, does not start."""
     broker = broker_server.connection("listener")
     with pytest.raises(ContractError, match=CONFIRMED):
         Consumer(LISTENER, listener.database, broker, [Subscription({OrderPlaced: listener.hear})])
+
+
+@asynccontextmanager
+async def cable(broker_server: Nats) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """The way to the broker, and what cuts every connection that goes over it; a new one may be made at once."""
+    ends: list[asyncio.StreamWriter] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(writer)
+        with suppress(OSError):
+            while some := await reader.read(65536):
+                writer.write(some)
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection(HOST, int(broker_server.url.rpartition(":")[2]))
+        await asyncio.gather(carry(reader, forth), carry(back, writer))
+
+    def cut() -> None:
+        for end in ends:
+            end.transport.abort()
+        ends.clear()
+
+    server = await asyncio.start_server(connect, HOST, 0)
+    yield f"nats://{HOST}:{server.sockets[0].getsockname()[1]}", cut
+    server.close()
+    await server.wait_closed()
 
 
 def dead_letter(order_id: str, version: int) -> Letter:
