@@ -8,12 +8,15 @@ from typing import Any, TypeAlias
 from google.protobuf.message import DecodeError, Message
 
 from chassis import contract, traceparent
+from chassis.broker import type_said_on
 from chassis.database import Command, Database, NotToBeDoneError, Opening, Transaction
 from chassis.statements import Statements
 
 # Longer than any stream keeps a fact, so that none of them is new a second time.
 KEPT = timedelta(days=30)
 SWEEP_BATCH = 5_000
+# No index takes much more than ten times as much.
+LONGEST_ID = 200
 
 SQL = Statements("chassis", "sql/inbox.sql")
 
@@ -67,8 +70,9 @@ class Letter:
 
     @property
     def event_id(self) -> str:
-        """The fact's id; empty when the envelope lacks it."""
-        return self.headers.get("ce-id", "")
+        """The fact's id; empty when the envelope lacks it, or has one too long to be kept."""
+        event_id = self.headers.get("ce-id", "")
+        return event_id if len(event_id) <= LONGEST_ID else ""
 
 
 class Poison(Exception):
@@ -126,10 +130,10 @@ class Inbox:
                 pass
 
     def _route(self, letter: Letter) -> tuple[type[Message], Handler, Subscription]:
-        try:
-            return self._routes[letter.headers["ce-type"]]
-        except KeyError:
-            raise Poison(f"no handler for a fact of type {letter.headers.get('ce-type')!r}") from None
+        claimed = letter.headers.get("ce-type", "")
+        if claimed != type_said_on(letter.subject) or claimed not in self._routes:
+            raise Poison(f"no handler for a fact of type {claimed!r} under {letter.subject}")
+        return self._routes[claimed]
 
     async def _advance(self, tx: Transaction, fact: Fact, *, accept_gap: bool) -> None:
         progress = {
@@ -145,14 +149,15 @@ class Inbox:
 
 
 def _read(letter: Letter, event: type[Message]) -> tuple[Message, Fact]:
+    if not letter.event_id:
+        raise Poison(f"a {event.DESCRIPTOR.full_name} without an id to know it by")
     try:
         message = event.FromString(letter.payload)
         occurred_at = datetime.fromisoformat(letter.headers["ce-time"])
-        event_id = letter.headers["ce-id"]
     except (DecodeError, KeyError, ValueError) as error:
         raise Poison(f"not a readable {event.DESCRIPTOR.full_name}: {error!r}") from error
     return message, Fact(
-        id=event_id,
+        id=letter.event_id,
         type=event.DESCRIPTOR.full_name,
         subject=letter.subject,
         aggregate_id=getattr(message, contract.aggregate_id_field(event.DESCRIPTOR)),

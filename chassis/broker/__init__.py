@@ -3,7 +3,7 @@
 from chassis.broker.connection import Broker, BrokerUnavailable
 from chassis.broker.provisioning import permissions, provision
 from chassis.broker.pull import Delivery, Pull
-from chassis.broker.subjects import inbox_of, stream_of, subject_of
+from chassis.broker.subjects import inbox_of, stream_of, subject_of, type_said_on
 
 __all__ = [
     "Broker",
@@ -15,4 +15,5 @@ __all__ = [
     "provision",
     "stream_of",
     "subject_of",
+    "type_said_on",
 ]

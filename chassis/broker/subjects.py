@@ -18,6 +18,11 @@ def subject_of(event_type: str, aggregate_id: str) -> str:
     return f"{event_type}.{quote(aggregate_id, safe='').replace('.', '%2E')}"
 
 
+def type_said_on(subject: str) -> str:
+    """The fact that is published under a subject, whatever its envelope says: it is what the broker lets pass, or not."""
+    return subject.rpartition(".")[0]
+
+
 def any_subject_of(event_type: str) -> str:
     """The subjects of a fact, whichever aggregate it is about."""
     return f"{event_type}.*"

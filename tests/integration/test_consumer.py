@@ -219,6 +219,29 @@ async def test_a_letter_that_no_database_could_hold_is_buried_all_the_same(
     assert (dead.event_id, dead.reason) == ("a\ufffdb", Reason.POISON)
 
 
+@pytest.mark.parametrize("event_id", ["", "x" * 5_000])
+async def test_a_fact_without_an_id_to_know_it_by_is_poison(
+    event_id: str, telling: Broker, listener: Listener, broker_server: Nats
+) -> None:
+    """Taken in, it could not be told from the next one, or not be remembered; it is buried under the place where it lay."""
+    headers = {"ce-id": event_id, "ce-type": PLACED, "ce-time": "2026-01-01T00:00:00+00:00"}
+    async with hearing(listener, broker_server):
+        await telling.store(subject_of(PLACED, "order-1"), placed("order-1").SerializeToString(), headers)
+        await eventually(listener.has_buried(1))
+    [dead] = await listener.dead_letters.unresolved(10)
+    assert (dead.event_id, dead.reason, dead.deliveries) == ("ORDERS:1", Reason.POISON, 1)
+
+
+async def test_a_fact_is_what_its_subject_says(telling: Broker, listener: Listener, broker_server: Nats) -> None:
+    """The broker lets each service say its own subjects only; in the envelope it could claim to be any other."""
+    headers = {"ce-id": "forged", "ce-type": CONFIRMED, "ce-time": "2026-01-01T00:00:00+00:00"}
+    async with hearing(listener, broker_server):
+        await telling.store(subject_of(PLACED, "order-1"), confirmed("order-1").SerializeToString(), headers)
+        await eventually(listener.has_buried(1))
+    [dead] = await listener.dead_letters.unresolved(10)
+    assert (dead.event_id, dead.reason) == ("forged", Reason.POISON)
+
+
 async def test_two_processes_share_the_work(teller: Database, listener: Listener, broker_server: Nats) -> None:
     """Each fact takes effect in one of them, the aggregate's order kept where that was asked for."""
     facts = [(order, version) for version in range(1, 6) for order in range(10)]
