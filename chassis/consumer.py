@@ -4,7 +4,7 @@ A fact is acknowledged after its effect was committed; the inbox makes a second 
 fails comes again, later each time, and becomes a dead letter in the end. Facts about one aggregate are handled in the
 order in which they come. While one that failed waits, later ones may overtake it, unless their subscription is
 `contiguous`: those are parked behind it, and become dead letters too when what they wait for does not come. A database
-that is away costs no attempt.
+that is away costs no attempt: what was delivered waits here for it.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from chassis.dead_letters import DeadLetter, DeadLetters, Reason
 from chassis.inbox import Fact, Gap, Handler, Inbox, Letter, Poison, Subscription
 from chassis.lanes import Lanes
 from chassis.manifest import Manifest
+from chassis.waiting import until_set
 
 __all__ = ["Consumer", "Fact", "Handler", "Subscription"]
 
@@ -32,6 +33,7 @@ HANDLING_SECONDS = 25.0
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 30.0
 LONGEST_PARK_SECONDS = 5.0
+AWAY_SECONDS = 1.0
 # Nothing is delivered that often but what kills the process that handles it.
 MOST_DELIVERIES = 200
 MOST_COUNTED = 10_000
@@ -54,6 +56,7 @@ class Consumer:
         self._inbox = Inbox(manifest.name, database, subscriptions)
         self._dead_letters = DeadLetters(database)
         self._failures: Count[str] = Count()
+        self._stopping = asyncio.Event()
         if self._inbox.types != manifest.consumes:
             differing = ", ".join(sorted(self._inbox.types ^ manifest.consumes))
             raise ContractError(f"{self._name}: service.yaml and its subscriptions differ about {differing}")
@@ -62,6 +65,7 @@ class Consumer:
         """Hear and redrive until cancelled; then finish what was begun, and hand back the rest."""
         if not self._inbox.types:
             return
+        self._stopping.clear()
         lanes = Lanes(LANES, self._take_in)
 
         def deliver(delivery: Delivery) -> None:
@@ -74,6 +78,7 @@ class Consumer:
                 for work in [*(pull.run for pull in pulls), self._redrive_for_ever]:
                     group.create_task(work())
         finally:
+            self._stopping.set()
             await uninterrupted(_hand_back(lanes))
 
     async def sweep(self) -> None:
@@ -95,10 +100,9 @@ class Consumer:
         if delivery.count > MOST_DELIVERIES:
             return await self._bury(letter, delivery, Reason.FAILED, "its handling never came to an end")
         try:
-            async with deadline.bound(HANDLING_SECONDS):
-                is_new = await self._inbox.receive(letter)
+            is_new = await self._receive(letter)
         except DatabaseUnavailable:
-            await delivery.retry(LONGEST_PARK_SECONDS)
+            await delivery.retry(0)
             return "postponed"
         except Poison as error:
             return await self._bury(letter, delivery, Reason.POISON, str(error))
@@ -110,6 +114,17 @@ class Consumer:
         await delivery.ack()
         self._failures.pop(letter.event_id, None)
         return "handled" if is_new else "duplicate"
+
+    async def _receive(self, letter: Letter, *, accept_gap: bool = False) -> bool:
+        """Let it take effect. While the database is away it is kept: the broker would count how often it comes again."""
+        while True:
+            try:
+                async with deadline.bound(HANDLING_SECONDS):
+                    return await self._inbox.receive(letter, accept_gap=accept_gap)
+            except DatabaseUnavailable:
+                if self._stopping.is_set():
+                    raise
+            await until_set(self._stopping, AWAY_SECONDS)
 
     async def _park(self, letter: Letter, delivery: Delivery, gap: Gap) -> str:
         if delivery.count >= self._inbox.subscription(letter).parks:
@@ -162,8 +177,7 @@ class Consumer:
 
     async def _try_again(self, dead: DeadLetter) -> bool:
         try:
-            async with deadline.bound(HANDLING_SECONDS):
-                await self._inbox.receive(dead.letter, accept_gap=True)
+            await self._receive(dead.letter, accept_gap=True)
         except Exception as error:  # noqa: BLE001 — as above
             await self._bury_again(dead, repr(error))
             return False

@@ -1,6 +1,7 @@
 """What happens to a fact between the broker and its effect."""
 
 import asyncio
+from collections import Counter as Count
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -9,10 +10,11 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
+from chassis import consumer as consuming
 from chassis.broker import Broker, Delivery, Pull, pull, subject_of
 from chassis.consumer import Consumer, Fact, Subscription
 from chassis.contract import ContractError
-from chassis.database import Database, Transaction
+from chassis.database import Database, DatabaseUnavailable, Transaction
 from chassis.dead_letters import REDRIVEN_AT_ONCE, DeadLetters, Reason
 from chassis.inbox import Letter
 from chassis.relay import Relay
@@ -240,6 +242,65 @@ async def test_a_fact_is_what_its_subject_says(telling: Broker, listener: Listen
         await eventually(listener.has_buried(1))
     [dead] = await listener.dead_letters.unresolved(10)
     assert (dead.event_id, dead.reason) == ("forged", Reason.POISON)
+
+
+async def test_a_database_that_is_away_for_long_kills_no_fact(
+    teller: Database, listener: Listener, broker_server: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the fact would have been delivered meanwhile."""
+    monkeypatch.setattr(consuming, "MOST_DELIVERIES", 1)
+    monkeypatch.setattr(consuming, "AWAY_SECONDS", 0.01)
+    attempts = Count[str]()
+
+    async def hear(tx: Transaction, event: Told, fact: Fact) -> None:
+        attempts[fact.id] += 1
+        if attempts[fact.id] < 10:
+            raise DatabaseUnavailable("gone")
+        await listener.hear(tx, event, fact)
+
+    async with connected(broker_server, "listener") as broker, running(consumer(listener, broker, hear).run):
+        await tell(teller, placed("order-1"), placed("order-2"))
+        await eventually(listener.has_heard(2))
+    assert await listener.dead_letters.unresolved(10) == []
+
+
+async def test_a_letter_is_not_dead_again_because_the_database_was_away(
+    listener: Listener, broker_server: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried until there is an answer to what was asked."""
+    monkeypatch.setattr(consuming, "AWAY_SECONDS", 0.01)
+    letter, attempts = dead_letter("order-1", 1), Count[str]()
+    await listener.dead_letters.bury("listener", letter.event_id, letter, 1, Reason.FAILED, "")
+    await listener.dead_letters.request_redrive()
+
+    async def hear(tx: Transaction, event: Told, fact: Fact) -> None:
+        attempts[fact.id] += 1
+        if attempts[fact.id] < 3:
+            raise DatabaseUnavailable("gone")
+        await listener.hear(tx, event, fact)
+
+    async with connected(broker_server, "listener") as broker, running(consumer(listener, broker, hear).run):
+        await eventually(lambda: nothing_requested(listener.dead_letters))
+    assert await listener.heard() == ["order-1/1"]
+    assert await listener.dead_letters.unresolved(10) == []
+
+
+async def test_a_process_that_stops_does_not_wait_for_its_database(
+    teller: Database, listener: Listener, broker_server: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it could not take in is for another one."""
+    monkeypatch.setattr(consuming, "AWAY_SECONDS", 3600.0)
+    entered = asyncio.Event()
+
+    async def hear(_tx: Transaction, _event: Told, _fact: Fact) -> None:
+        entered.set()
+        raise DatabaseUnavailable("gone")
+
+    async with connected(broker_server, "listener") as broker, running(consumer(listener, broker, hear).run):
+        await tell(teller, placed("order-1"))
+        await entered.wait()
+    async with hearing(listener, broker_server):
+        await eventually(listener.has_heard(1))
 
 
 async def test_two_processes_share_the_work(teller: Database, listener: Listener, broker_server: Nats) -> None:
