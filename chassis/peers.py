@@ -38,11 +38,10 @@ def _from_certificate(call: Call, prefix: str) -> str:
 
 
 def _from_header(call: Call, prefix: str) -> str:
-    # A quoted value, a certificate's subject for one, may hold anything: it is looked at by nobody.
-    header = re.sub(r'"(?:\\.|[^"\\])*"', "", str(call.metadata.get(XFCC_KEY, "")))
-    # The sidecar appends one element per hop, separated by commas: the last one is the hop to us.
-    last_hop = header.rpartition(",")[2]
-    return _service_in(re.findall(r"(?:^|;)URI=([^;]+)", last_hop.strip()), prefix)
+    # The sidecar appends what it has seen of the hop to us, and writes URI after whatever it quotes. So what follows the
+    # last comma or quote is in its own words: a caller's quote that is never closed turns no word of them into a value.
+    last_words = re.split('[",]', str(call.metadata.get(XFCC_KEY, "")))[-1]
+    return _service_in(re.findall(r"(?:^|;)URI=([^;]+)", last_words), prefix)
 
 
 def _service_in(uris: Iterable[str], prefix: str) -> str:

@@ -124,7 +124,7 @@ async def test_an_asserted_peer_is_believed_on_loopback_alone(database_url: str)
 
 
 async def test_behind_a_sidecar_the_last_hops_certificate_counts(database_url: str) -> None:
-    """Whatever a caller writes into the header itself stands before what the sidecar appends."""
+    """Whatever a caller writes into the header itself stands before what the sidecar appends, and cannot reach into it."""
     prefix = "spiffe://cluster.local/ns/tradewind/sa"
     async with serving(database_url, peer_identity="xfcc") as service:
 
@@ -135,7 +135,9 @@ async def test_behind_a_sidecar_the_last_hops_certificate_counts(database_url: s
         with refused(errors.PermissionDenied, "CALL_NOT_DECLARED"):
             await reserve(f"URI={prefix}/orders,By={prefix}/inventory;Hash=1;URI={prefix}/catalog")
         with refused(errors.PermissionDenied, "CALL_NOT_DECLARED"):
-            await reserve(f'URI={prefix}/catalog;Subject="CN=x,URI={prefix}/orders"')
+            await reserve(f'Hash=1;Subject="CN=x,URI={prefix}/orders";URI={prefix}/catalog')
+        with refused(errors.PermissionDenied, "CALL_NOT_DECLARED"):
+            await reserve(f'URI={prefix}/orders;Subject=",By={prefix}/inventory;Hash=1;Subject="";URI={prefix}/catalog')
         with refused(errors.PermissionDenied, "PEER_UNKNOWN"):
             await reserve("URI=spiffe://elsewhere/ns/tradewind/sa/orders")
         with refused(errors.PermissionDenied, "PEER_UNKNOWN"):
