@@ -46,11 +46,13 @@ WHERE ctid = ANY (ARRAY(
     LIMIT %(batch)s
 ));
 
--- What the relay has published again meanwhile is not touched a second time.
+-- The oldest first: the relay may publish some while the others are still to be marked. What it has published again
+-- meanwhile is not touched a second time.
 -- name: publish_again
 UPDATE outbox SET published_at = NULL
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM outbox
     WHERE created_at >= %(since)s AND published_at < %(began_at)s
+    ORDER BY position
     LIMIT %(batch)s
 ));

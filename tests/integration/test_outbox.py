@@ -220,6 +220,20 @@ async def test_a_relay_that_died_before_it_took_note_does_not_tell_twice(
     assert await unpublished(database) == 0
 
 
+async def test_facts_are_told_again_in_their_order(database: Database) -> None:
+    """Wherever their rows lie: each change of a row lays it somewhere else."""
+    await tell(database, placed("order-1"), confirmed("order-1"))
+    async with database.read() as reader:
+        for version in (2, 1):
+            await reader.execute(
+                "UPDATE outbox SET published_at = created_at WHERE aggregate_version = %(version)s", version=version
+            )
+        since = (await reader.one("SELECT min(created_at) AS since FROM outbox"))["since"]
+        await reader.execute(outbox.SQL.publish_again, since=since, began_at=since + timedelta(days=1), batch=1)
+        waiting = await reader.all("SELECT aggregate_version FROM outbox WHERE published_at IS NULL")
+    assert waiting == [{"aggregate_version": 1}]
+
+
 async def test_published_facts_are_forgotten_after_a_week(database: Database, broker_server: Nats) -> None:
     """Those that still wait are not."""
     async with connected(broker_server, "orders") as broker:
