@@ -85,10 +85,10 @@ class DeadLetters:
         async with self._database.read() as database:
             return _letters(await database.all(SQL.requested, consumer=consumer, limit=REDRIVEN_AT_ONCE))
 
-    async def counts(self) -> tuple[int, int]:
-        """How many letters are unresolved, and how many of those are to be tried again."""
+    async def counts(self, event_id: str | None = None) -> tuple[int, int]:
+        """How many letters, of one fact or of all, are unresolved, and how many of those are to be tried again."""
         async with self._database.read() as database:
-            counts = await database.one(SQL.counts)
+            counts = await database.one(SQL.counts, event_id=event_id)
         return counts["unresolved"], counts["requested"]
 
     async def resolve(self, dead: DeadLetter) -> None:

@@ -26,7 +26,7 @@ WHERE resolved_at IS NULL AND (%(event_id)s::text IS NULL OR event_id = %(event_
 -- name: counts
 SELECT count(*) AS unresolved, count(redrive_requested_at) AS requested
 FROM dead_letter
-WHERE resolved_at IS NULL;
+WHERE resolved_at IS NULL AND (%(event_id)s::text IS NULL OR event_id = %(event_id)s);
 
 -- In the order of their death: what was parked behind a fact died after it.
 -- name: requested

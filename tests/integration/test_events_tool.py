@@ -63,14 +63,45 @@ async def test_a_dead_letter_is_listed_shown_and_redriven(listener: Listener, st
     assert await listener.heard() == ["order-1/1"]
 
 
+async def test_one_letter_s_redrive_says_nothing_about_the_others(
+    listener: Listener, state_dir: Path, tmp_path: Path
+) -> None:
+    """They are as dead as before, and nobody has asked for them."""
+    for event_id, order_id in (("event-1", "order-1"), ("event-2", "order-2")):
+        headers = {"ce-id": event_id, "ce-type": PLACED, "ce-time": "2026-01-01T00:00:00+00:00"}
+        letter = Letter(f"{PLACED}.{order_id}", headers, placed(order_id).SerializeToString())
+        await listener.dead_letters.bury("listener", event_id, letter, 8, Reason.FAILED, "")
+    nats = Nats(tmp_path / "nats", [TELLER, LISTENER])
+    await nats.start()
+    async with hearing(listener, nats):
+        redriven = await events(state_dir, "dead-letters", "redrive", "listener", "event-1")
+    await nats.stop()
+    assert redriven == (0, "1 tried again; 0 unresolved\n")
+    assert [dead.event_id for dead in await listener.dead_letters.unresolved(10)] == ["event-2"]
+
+
+async def test_what_a_letter_says_is_shown_as_it_is(listener: Listener, state_dir: Path) -> None:
+    """Also what would be markup to a terminal."""
+    fact = placed("[/bold]")
+    letter = Letter("subject", {"ce-type": PLACED, "ce-subject": "[red]"}, fact.SerializeToString())
+    await listener.dead_letters.bury("listener", "event-1", letter, 1, Reason.FAILED, "KeyError('[/a]')")
+    code, listed = await events(state_dir, "dead-letters", "list", "listener")
+    assert code == 0
+    assert "[red]" in listed
+    assert "KeyError('[/a]')" in listed
+    code, shown = await events(state_dir, "dead-letters", "show", "listener", "event-1")
+    assert code == 0
+    assert '"order_id": "[/bold]"' in shown
+
+
 async def test_what_is_secret_in_a_fact_is_not_shown(listener: Listener, state_dir: Path) -> None:
-    """An address is nobody's business who looks after letters."""
+    """An address is nobody's business who looks after letters; that there is one is."""
     event = UserRegistered(user_id="user-1", email="ada@example.com")
     letter = Letter("subject", {"ce-type": event.DESCRIPTOR.full_name}, event.SerializeToString())
     await listener.dead_letters.bury("listener", "event-1", letter, 1, Reason.FAILED, "")
     _, shown = await events(state_dir, "dead-letters", "show", "listener", "event-1")
     assert "user-1" in shown
-    assert "ada@example.com" not in shown
+    assert '"email": "[redacted]"' in shown
 
 
 @pytest.mark.usefixtures("listener")

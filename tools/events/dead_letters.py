@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from chassis.database import Database
 from chassis.dead_letters import DeadLetter, DeadLetters
@@ -28,7 +29,8 @@ async def list_(database: Database, console: Console) -> None:
         fact = dead.letter.headers.get("ce-type", "?").rpartition(".")[2]
         about = dead.letter.headers.get("ce-subject", "?")
         died = dead.died_at.isoformat(" ", "seconds")
-        table.add_row(dead.event_id, fact, about, dead.reason, str(dead.deliveries), died, dead.error)
+        cells = (dead.event_id, fact, about, dead.reason, str(dead.deliveries), died, dead.error)
+        table.add_row(*map(Text, cells))
     console.print(table)
 
 
@@ -36,7 +38,9 @@ def show(letters: Sequence[DeadLetter], console: Console) -> None:
     """Everything about the letters of one fact."""
     for dead in letters:
         console.print_json(json.dumps(_described(dead)))
-        console.print(as_json(dead.letter.headers.get("ce-type", ""), dead.letter.payload), highlight=True)
+        console.print(
+            as_json(dead.letter.headers.get("ce-type", ""), dead.letter.payload), highlight=True, markup=False
+        )
 
 
 async def redrive(database: Database, event_id: str | None, console: Console) -> bool:
@@ -46,11 +50,11 @@ async def redrive(database: Database, event_id: str | None, console: Console) ->
     if not asked:
         console.print("nothing to redrive")
         return event_id is None
-    unresolved, waiting = await letters.counts()
+    unresolved, waiting = await letters.counts(event_id)
     until = time.monotonic() + PATIENCE_SECONDS
     while waiting and time.monotonic() < until:
         await asyncio.sleep(0.2)
-        unresolved, waiting = await letters.counts()
+        unresolved, waiting = await letters.counts(event_id)
     if waiting:
         console.print(f"{waiting} of {asked} still wait to be tried: is the service running?")
     else:
