@@ -73,7 +73,7 @@ class Host:
     async def stop(self) -> None:
         """Drains: nothing new is sent to us, what runs finishes, then everything is closed."""
         log.info("draining", seconds=self._own.drain_seconds)
-        await self._health.drain()
+        self._health.drain()
         await asyncio.sleep(self._own.drain_seconds)
         await self._background.stop()
         await self._finish_calls()
@@ -95,7 +95,7 @@ class Host:
             self._closing.push_async_callback(channel.close)
         facts = self._open_facts(service)
         self._health = Health(service.servicers, self._vital(), facts.checks if facts else {})
-        await self._health.begin()
+        self._health.begin()
         self._start_operations(service)
         await self._start_server(service)
         sweeps = [*([self._requests.sweep] if self._requests else []), *(facts.sweeps if facts else [])]

@@ -19,7 +19,7 @@ async def test_a_loop_that_is_late_is_told_of_as_long_as_it_is_late(monkeypatch:
     told: list[int] = []
     enough = asyncio.Event()
 
-    async def tell(_service: str, status: int) -> None:
+    def tell(_service: str, status: int) -> None:
         told.append(status)
         if len(told) == 4:
             enough.set()
@@ -38,7 +38,7 @@ async def test_a_dependency_that_does_not_answer_counts_as_down(monkeypatch: pyt
     told: dict[str, int] = {}
     has_told = asyncio.Event()
 
-    async def tell(service: str, status: int) -> None:
+    def tell(service: str, status: int) -> None:
         told[service] = status
         has_told.set()
 
@@ -51,3 +51,36 @@ async def test_a_dependency_that_does_not_answer_counts_as_down(monkeypatch: pyt
     await has_told.wait()
     watching.cancel()
     assert told["database"] == NOT_SERVING
+
+
+class Watcher:
+    """One who watches, as gRPC has it served; it takes what it is told at once, or never."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self._reads = reads
+        self.told: asyncio.Queue[int] = asyncio.Queue()
+
+    async def write(self, answer: health_pb2.HealthCheckResponse) -> None:
+        """Returns when it has been taken."""
+        self.told.put_nowait(answer.status)
+        if not self._reads:
+            await asyncio.Event().wait()
+
+
+async def test_who_watches_without_reading_keeps_nobody_from_being_told() -> None:
+    """Nor from draining: anybody who reaches the port can stop reading."""
+    watched = Health([], {}, {})
+    watched.begin()
+    deaf, attentive = Watcher(reads=False), Watcher(reads=True)
+    watching = [
+        asyncio.create_task(watched.servicer.Watch(health_pb2.HealthCheckRequest(), each)) for each in (deaf, attentive)
+    ]
+    async with asyncio.timeout(5):
+        assert await deaf.told.get() == NOT_SERVING
+        assert await attentive.told.get() == NOT_SERVING
+        watched.servicer.set("", SERVING)
+        assert await attentive.told.get() == SERVING
+        watched.drain()
+        assert await attentive.told.get() == NOT_SERVING
+    for each in watching:
+        each.cancel()
