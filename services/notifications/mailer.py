@@ -19,7 +19,8 @@ from services.notifications.domain import Mail, Refusal
 from services.notifications.settings import Settings
 
 FIRST_FINAL_CODE: Final = 500
-MAIL_TOO_LARGE: Final = 552
+# What a server says to a sender whose mail is too large, now or ever (RFC 1870). All else it says to him is about us.
+MAIL_TOO_LARGE: Final = (452, 552)
 
 
 class MailServerAway(Exception):
@@ -48,7 +49,7 @@ class Mailer:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._server.sendmail(self._sender, mail.address, self._encoded(mail))
         except SMTPSenderRefused as error:
-            if FIRST_FINAL_CODE <= error.code != MAIL_TOO_LARGE:
+            if error.code not in MAIL_TOO_LARGE:
                 raise MailServerAway(f"SENDER_REFUSED_{error.code}") from None
             return _refusal(error.code)
         except SMTPRecipientsRefused as error:
@@ -69,10 +70,11 @@ class Mailer:
         if self._server.is_connected:
             return
         try:
-            await self._server.connect()
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._server.connect()
         except SMTPResponseException as error:
             raise MailServerAway(f"GREETED_WITH_{error.code}") from None
-        except (SMTPException, OSError):
+        except (SMTPException, OSError, TimeoutError):
             raise MailServerAway("UNREACHABLE") from None
 
     def _encoded(self, mail: Mail) -> bytes:

@@ -213,7 +213,8 @@ class Recorder:
         self.clients: set[tuple[str, int]] = set()
         self.verdict: Callable[[str], Awaitable[str | None]] | None = None
         """May answer a mail to an address in its place, or wait first."""
-        self.refuses_senders = False
+        self.verdict_on_sender = ""
+        """Refuses every mail at once, unless it is empty."""
         self.hangs_up_on = ""
         """An address; it hangs up when it gets the mail."""
 
@@ -222,8 +223,8 @@ class Recorder:
     ) -> str:
         """Somebody wants to send."""
         self.clients.add(session.peer)
-        if self.refuses_senders:
-            return "550 5.7.1 not from you"
+        if self.verdict_on_sender:
+            return self.verdict_on_sender
         envelope.mail_from = address
         return "250 OK"
 

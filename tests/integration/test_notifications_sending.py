@@ -192,17 +192,20 @@ async def test_senders_at_the_same_time_lease_different_mails(new_database: NewD
     assert sorted(letter.recipient.user_id for letter in leased) == sorted(user.user_id for user in users)
 
 
-async def test_a_server_that_takes_no_mail_from_us_fails_none(new_database: NewDatabase) -> None:
-    """A wrong setting is nobody's bounce: the mails wait."""
-    user = User()
+@pytest.mark.parametrize("verdict", ["550 5.7.1 not from you", "421 4.7.0 too much from you", "451 4.3.0 no disk"])
+async def test_a_server_that_takes_no_mail_from_us_fails_none(verdict: str, new_database: NewDatabase) -> None:
+    """A wrong setting, or a bad day, is nobody's bounce: the mails wait, and nobody hammers."""
+    users = [User() for _ in range(3)]
     async with recording() as (server, address):
-        server.refuses_senders = True
+        server.verdict_on_sender = verdict
         async with notifications_on(new_database("notifications"), address) as notifications:
-            await notifications.hear(user.registered)
+            await notifications.hear(*[user.registered for user in users])
             await notifications.waits_for_server()
-            server.refuses_senders = False
+            assert len(server.clients) == 1
+            server.verdict_on_sender = ""
             await notifications.clock.advance(60)
-            await notifications.settled(user, DELIVERY_STATE_SENT)
+            for user in users:
+                await notifications.settled(user, DELIVERY_STATE_SENT)
 
 
 async def test_a_letter_that_cannot_be_written_does_not_hold_up_the_others(notifications: Notifications) -> None:
