@@ -20,7 +20,9 @@ from chassis import errors, logs
 from chassis.call import Principal
 
 ALGORITHM = "ES256"
+FETCH_SECONDS = 2.0
 _CACHE_SIZE = 10_000
+# Also how long a token that was verified is not verified again: its key may be withdrawn before its end.
 _REFRESH_SECONDS = 300.0
 # An unknown key id makes us fetch at once, but a flood of forged ones must not become a flood of fetches.
 _MIN_REFRESH_SECONDS = 2.0
@@ -33,15 +35,17 @@ Fetch = Callable[[], Awaitable[bytes]]
 
 
 def http_fetch(url: str) -> Fetch:
-    """Fetches a key set over HTTP, within two seconds."""
+    """Fetches a key set over HTTP. Raises OSError, TimeoutError after two seconds, HTTPException."""
 
     def get() -> bytes:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 — the URL is a setting, not input
+        with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as response:  # noqa: S310 — the URL is a setting, not input
             body: bytes = response.read(1_000_000)
             return body
 
     async def fetch() -> bytes:
-        return await asyncio.to_thread(get)
+        # The timeout of urllib is for each time it waits, and for a name to be resolved there is none.
+        async with asyncio.timeout(FETCH_SECONDS):
+            return await asyncio.to_thread(get)
 
     return fetch
 
@@ -59,22 +63,26 @@ class KeyRing:
     async def find(self, key_id: str) -> ECKey | None:
         """The key of that id, or None when the issuer publishes no such key. Raises Unavailable when there are none at all."""
         age = self._now() - self._fetched_at
-        if age > _REFRESH_SECONDS or (key_id not in self._keys and age > _MIN_REFRESH_SECONDS):
-            await self._refreshed()
+        if key_id in self._keys:
+            if age > _REFRESH_SECONDS:
+                self._refreshing()  # which nobody has to wait for
+        elif age > _MIN_REFRESH_SECONDS:
+            # Shielded: it goes on when one of those who wait has no more time, or each would begin another.
+            await asyncio.shield(self._refreshing())
         if not self._keys:
             raise errors.Unavailable("the keys that sign access tokens cannot be fetched", reason="KEYS_UNAVAILABLE")
         return self._keys.get(key_id)
 
-    async def _refreshed(self) -> None:
-        """One fetch for all who wait; it goes on when one of them has no more time, or each would begin another."""
+    def _refreshing(self) -> asyncio.Task[None]:
+        """One fetch for all who need one."""
         if self._fetching is None or self._fetching.done():
             self._fetching = asyncio.create_task(self._refresh())
-        await asyncio.shield(self._fetching)
+        return self._fetching
 
     async def _refresh(self) -> None:
         try:
             found = KeySet.import_key_set(json.loads(await self._fetch()))
-        except (OSError, ValueError, JoseError) as error:
+        except Exception as error:  # noqa: BLE001 — a task of its own; and there is no end to what may come instead of keys
             # The keys we have stay good; whoever needs another one is told.
             log.warning("keys_not_fetched", error=repr(error))
             self._fetched_at = self._now() if self._keys else float("-inf")
@@ -87,6 +95,7 @@ class KeyRing:
 class _Verified:
     principal: Principal
     expires_at: float
+    verified_at: float
 
 
 class TokenVerifier:
@@ -108,7 +117,7 @@ class TokenVerifier:
     async def verify(self, token: str) -> Principal:
         """The user the token speaks for. Raises Unauthenticated TOKEN_EXPIRED or TOKEN_INVALID."""
         known = self._verified.get(token)
-        if known is None:
+        if known is None or self._now() - known.verified_at > _REFRESH_SECONDS:
             known = await self._verify(token)
             self._verified[token] = known
             if len(self._verified) > _CACHE_SIZE:
@@ -130,14 +139,14 @@ class TokenVerifier:
             raise _invalid(type(error).__name__) from None
         if decoded.header.get("typ") != "at+jwt":
             raise _invalid("it is not an access token")
-        return _principal(decoded.claims)
+        return _verified(decoded.claims, self._now())
 
 
-def _principal(claims: dict[str, Any]) -> _Verified:
+def _verified(claims: dict[str, Any], now: float) -> _Verified:
     subject, roles, expires_at = claims["sub"], claims.get("roles", []), claims["exp"]
     if not isinstance(subject, str) or not isinstance(roles, list):
         raise _invalid("its claims have the wrong types")
-    return _Verified(Principal(subject, frozenset(map(str, roles))), float(expires_at))
+    return _Verified(Principal(subject, frozenset(map(str, roles))), float(expires_at), now)
 
 
 def _key_id(token: str) -> str:

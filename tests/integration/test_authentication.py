@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import http.client
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey
 
 from chassis import errors
+from chassis import tokens as tokens_module
 from chassis.settings import RuntimeSettings, SettingsError
 from chassis.testing import Tokens, refused
 from chassis.testing.certificates import Authority
-from chassis.tokens import ALGORITHM, KeyRing, TokenVerifier
+from chassis.tokens import ALGORITHM, Fetch, KeyRing, TokenVerifier, http_fetch
 from tests.integration.stub import InventoryServiceStub, availability, pb, reservation, serving
 
 USER = "01a1fb7d-0c49-75ae-85aa-b52d6a6bd7dc"
@@ -184,10 +187,10 @@ class Issuer:
             raise OSError("connection refused")
         return json.dumps(KeySet(list(self.keys.values())).as_dict(private=False)).encode()
 
-    def token(self, key_id: str) -> str:
+    def token(self, key_id: str, lifetime: int = 60) -> str:
         """A token signed with that key, published or not."""
         key = self.keys.get(key_id) or ECKey.generate_key("P-256", {"kid": key_id})
-        claims = {"sub": USER, "iss": "i", "aud": "a", "exp": int(time.time()) + 60, "roles": []}
+        claims = {"sub": USER, "iss": "i", "aud": "a", "exp": int(time.time()) + lifetime, "roles": []}
         return jwt.encode({"alg": ALGORITHM, "typ": "at+jwt", "kid": key_id}, claims, key)
 
 
@@ -257,3 +260,88 @@ async def test_known_keys_outlive_their_publisher() -> None:
     issuer.is_down = True
     clock[0] += 3600
     await verifier.verify(issuer.token("first"))
+
+
+def _in_turn(*fetches: Fetch) -> Fetch:
+    left = iter(fetches)
+
+    async def fetch() -> bytes:
+        return await next(left)()
+
+    return fetch
+
+
+NO_KEYS = {
+    "no object": b"[]",
+    "no keys": b"{}",
+    "a key of no kind": b'{"keys": [{"kty": []}]}',
+    "no end to it": b"[" * 100_000,
+    "no HTTP": http.client.BadStatusLine("SSH-2.0"),
+    "half an answer": http.client.IncompleteRead(b"{"),
+}
+
+
+@pytest.mark.parametrize("answer", NO_KEYS.values(), ids=NO_KEYS)
+async def test_whatever_comes_instead_of_keys_takes_none_away(answer: bytes | Exception) -> None:
+    """A process that knows a key goes on with it; one that knows none says that it cannot tell."""
+    issuer, clock = Issuer(), [0.0]
+    is_asked = asyncio.Event()
+
+    async def wrongly() -> bytes:
+        is_asked.set()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(errors.Unavailable):
+        await TokenVerifier(KeyRing(wrongly), "i", "a").verify(issuer.token("first"))
+    is_asked.clear()
+    verifier = TokenVerifier(KeyRing(_in_turn(issuer.fetch, wrongly), now=lambda: clock[0]), "i", "a")
+    await verifier.verify(issuer.token("first"))
+    clock[0] += 3600
+    await verifier.verify(issuer.token("first"))
+    await is_asked.wait()
+    await verifier.verify(issuer.token("first"))
+
+
+async def test_a_known_key_waits_for_no_publisher() -> None:
+    """It is asked again now and then; while it does not answer, what is known is good enough."""
+    issuer, clock = Issuer(), [0.0]
+    is_asked = asyncio.Event()
+
+    async def never() -> bytes:
+        is_asked.set()
+        return await asyncio.Event().wait()  # type: ignore[return-value]  # which it never does
+
+    verifier = TokenVerifier(KeyRing(_in_turn(issuer.fetch, never), now=lambda: clock[0]), "i", "a")
+    await verifier.verify(issuer.token("first"))
+    clock[0] += 3600
+    async with asyncio.timeout(5):
+        await verifier.verify(issuer.token("first"))
+        await is_asked.wait()
+
+
+async def test_a_token_of_a_key_that_is_no_longer_published_is_forgotten() -> None:
+    """However long it would be good for: whoever has stolen a key writes that himself."""
+    issuer, clock = Issuer(), [time.time()]
+    ring = KeyRing(issuer.fetch, now=lambda: clock[0])
+    verifier = TokenVerifier(ring, "i", "a", now=lambda: clock[0])
+    token = issuer.token("first", lifetime=10**9)
+    await verifier.verify(token)
+    issuer.keys = {"second": ECKey.generate_key("P-256", {"kid": "second"})}
+    clock[0] += 600
+    await verifier.verify(issuer.token("second", lifetime=10**9))
+    with pytest.raises(errors.Unauthenticated) as raised:
+        await verifier.verify(token)
+    assert raised.value.reason == "TOKEN_INVALID"
+
+
+async def test_keys_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that does not answer is nothing urllib gives up on in time."""
+    monkeypatch.setattr(tokens_module, "FETCH_SECONDS", 0.01)
+    may_go_on = threading.Event()
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: may_go_on.wait())
+    fetching = asyncio.ensure_future(http_fetch("http://identity:9000/")())
+    await asyncio.wait([fetching], timeout=5)
+    may_go_on.set()
+    assert isinstance(fetching.exception(), TimeoutError)
