@@ -1,16 +1,19 @@
 """Settings: secrets from files, the rest from `TRADEWIND_*` variables. A bad one stops the start with one clear line."""
 
+import math
 import os
 import re
 import stat
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 PREFIX = "TRADEWIND_"
 _HIGHEST_PORT = 65_535
+_HIGHEST_COUNT = 2**31 - 1  # of what gRPC takes
 
 
 class SettingsError(Exception):
@@ -86,12 +89,19 @@ def _convert(name: str, text: str, hint: Any) -> Any:
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
         if get_origin(kind) is tuple:
             return tuple(part for part in text.split(",") if part)
-        return kind(text)
+        return _finite(text) if kind is float else kind(text)
     except (KeyError, ValueError):
         shown = "its value" if kind is Secret else repr(text)
         raise SettingsError(
             f"{PREFIX}{name.upper()}: {shown} is not a valid {getattr(kind, '__name__', kind)}"
         ) from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _bare(hint: Any) -> Any:
@@ -118,6 +128,11 @@ def host_and_port(name: str, address: str) -> tuple[str, int]:
 def _check_key(name: str, key: Secret | None) -> None:
     if key and not re.fullmatch("[0-9a-fA-F]{64}", key):
         raise SettingsError(f"secret {name} is not 32 bytes in hex: openssl rand -hex 32 makes one")
+
+
+def _check_count(name: str, number: int) -> None:
+    if not 1 <= number <= _HIGHEST_COUNT:
+        raise SettingsError(f"{PREFIX}{name.upper()}: {number} is not between 1 and {_HIGHEST_COUNT}")
 
 
 def _missing(name: str, hint: Any) -> str:
@@ -179,6 +194,11 @@ class RuntimeSettings:
         _check_key("page_key", self.page_key)
         if not 0 <= self.trace_sample_ratio <= 1:
             raise SettingsError(f"TRADEWIND_TRACE_SAMPLE_RATIO: {self.trace_sample_ratio} is not between 0 and 1")
+        for name in (each.name for each in fields(self) if each.type is int):  # each is a bound of something
+            _check_count(name, getattr(self, name))
+        for name in ("drain_seconds", "grace_seconds"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{PREFIX}{name.upper()}: {getattr(self, name)} is below zero")
 
 
 def peer_target(peer: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -186,4 +206,17 @@ def peer_target(peer: str, environment: Mapping[str, str] = os.environ) -> str:
     addresses = environment.get(f"{PREFIX}ADDRESS_OF_{peer.upper()}", "")
     if not addresses:
         return f"dns:///{peer}:7000"
-    return addresses if addresses.startswith(("unix:", "dns:")) else f"ipv4:{addresses}"
+    if addresses.startswith(("unix:", "dns:")):
+        return addresses
+    for address in addresses.split(","):
+        _check_ipv4(f"address_of_{peer}", address)
+    return f"ipv4:{addresses}"
+
+
+def _check_ipv4(name: str, address: str) -> None:
+    try:
+        IPv4Address(host_and_port(name, address)[0])
+    except (SettingsError, ValueError):
+        raise SettingsError(
+            f"{PREFIX}{name.upper()}: {address!r} is not IPv4:PORT; a name is written dns:NAME:PORT"
+        ) from None

@@ -143,6 +143,38 @@ def test_a_ratio_is_between_nothing_and_all() -> None:
         load(RuntimeSettings, {"TRADEWIND_TRACE_SAMPLE_RATIO": "1.5"})
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400"])
+def test_a_number_is_one_that_can_be_reached(text: str) -> None:
+    """Nobody can wait for so long: a process that should drain would end at once with a traceback, or never."""
+    with pytest.raises(SettingsError, match=f"TRADEWIND_DRAIN_SECONDS: '{text}' is not a valid float"):
+        load(Example, {"TRADEWIND_DRAIN_SECONDS": text})
+
+
+COUNTS = (
+    "database_pool_size",
+    "max_message_bytes",
+    "max_metadata_bytes",
+    "max_concurrent_calls",
+    "max_concurrent_streams",
+)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("number", [-1, 0, 2**31])
+def test_a_bound_leaves_room_for_something_and_grpc_can_count_to_it(name: str, number: int) -> None:
+    """With none of it nobody would be served by a process that says it serves."""
+    with pytest.raises(SettingsError, match=f"TRADEWIND_{name.upper()}: {number} is not between 1 and 2147483647"):
+        load(RuntimeSettings, {f"TRADEWIND_{name.upper()}": str(number)})
+
+
+@pytest.mark.parametrize("name", ["drain_seconds", "grace_seconds"])
+def test_no_time_is_less_than_none(name: str) -> None:
+    """None at all will do, where nobody has to be waited for."""
+    assert getattr(load(RuntimeSettings, {f"TRADEWIND_{name.upper()}": "0"}), name) == 0
+    with pytest.raises(SettingsError, match=f"TRADEWIND_{name.upper()}: -0.1 is below zero"):
+        load(RuntimeSettings, {f"TRADEWIND_{name.upper()}": "-0.1"})
+
+
 def test_a_peer_is_found_by_its_variable_or_its_name() -> None:
     """Several addresses are balanced over; without any, the cluster's DNS knows."""
     assert peer_target("catalog", {"TRADEWIND_ADDRESS_OF_CATALOG": "127.0.0.1:1,127.0.0.1:2"}) == (
@@ -150,3 +182,11 @@ def test_a_peer_is_found_by_its_variable_or_its_name() -> None:
     )
     assert peer_target("catalog", {"TRADEWIND_ADDRESS_OF_CATALOG": "unix:/run/c"}) == "unix:/run/c"
     assert peer_target("catalog", {}) == "dns:///catalog:7000"
+
+
+@pytest.mark.parametrize("addresses", ["localhost:7002", "127.0.0.1", "127.0.0.1:1,", "[::1]:7002", "127.0.0.1:99999"])
+def test_an_address_grpc_cannot_call_is_refused(addresses: str) -> None:
+    """It would say so with the first call, and in words that are only in the log."""
+    with pytest.raises(SettingsError, match=r"TRADEWIND_ADDRESS_OF_CATALOG: '.*' is not IPv4:PORT") as raised:
+        peer_target("catalog", {"TRADEWIND_ADDRESS_OF_CATALOG": addresses})
+    assert "dns:" in str(raised.value)
