@@ -1,13 +1,19 @@
 """A service's manifest, `service.yaml`: what it owns, calls, publishes and hears."""
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+
+from chassis.settings import Dataclass
+
+T = TypeVar("T", bound=Dataclass)
+
+_CALLED = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
 class ManifestError(Exception):
@@ -57,22 +63,40 @@ def find(root: Path) -> tuple[Manifest, ...]:
 
 
 def parse(text: str, package: str) -> Manifest:
-    """Reads a manifest. Raises ManifestError naming what is missing or unknown."""
-    content: dict[str, Any] = yaml.safe_load(text) or {}
-    if not isinstance(content, dict):
-        raise ManifestError(f"{package}/service.yaml: not a mapping")
-    unknown = content.keys() - ({f.name for f in fields(Manifest)} - {"package"})
-    missing = {"name", "owner", "summary", "port"} - content.keys()
-    if unknown or missing:
-        complaint = ", ".join([f"unknown: {k}" for k in sorted(unknown)] + [f"missing: {k}" for k in sorted(missing)])
-        raise ManifestError(f"{package}/service.yaml: {complaint}")
-    for key in ("calls", "publishes", "consumes"):
-        content[key] = frozenset(content.get(key) or ())
+    """Reads a manifest. Raises ManifestError naming what is missing, unknown or of another kind."""
+    place = f"{package}/service.yaml"
     try:
-        content["scale"] = Scale(**content.get("scale", {}))
-    except TypeError as error:
-        raise ManifestError(f"{package}/service.yaml: scale: {error}") from None
-    return Manifest(package=package, **content)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ManifestError(f"{place}: no YAML: {' '.join(str(error).split())}") from None
+    return _read(Manifest, content, place, package=package)
+
+
+def _read(cls: type[T], content: Any, place: str, **given: str) -> T:
+    """A dataclass from a mapping of its fields; those that are `given` are not to be in it."""
+    content = content or {}
+    if not isinstance(content, dict):
+        raise ManifestError(f"{place}: not a mapping")
+    kinds = {each.name: each.type for each in fields(cls) if each.name not in given}
+    optional = {each.name for each in fields(cls) if {each.default, each.default_factory} != {MISSING}}
+    unknown, missing = content.keys() - kinds.keys(), kinds.keys() - optional - content.keys()
+    if unknown or missing:
+        complaints = [f"unknown: {k}" for k in sorted(map(str, unknown))] + [f"missing: {k}" for k in sorted(missing)]
+        raise ManifestError(f"{place}: {', '.join(complaints)}")
+    return cls(**{name: _value(kinds[name], value, f"{place}: {name}") for name, value in content.items()}, **given)
+
+
+def _value(kind: Any, value: Any, place: str) -> Any:
+    if kind is Scale:
+        return _read(Scale, value, place)
+    if kind == frozenset[str]:
+        value = [] if value is None else value
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ManifestError(f"{place}: {value!r} is not a list of texts")
+        return frozenset(value)
+    if type(value) is not kind:
+        raise ManifestError(f"{place}: {value!r} is not {_CALLED[kind]}")
+    return value
 
 
 @cache

@@ -149,9 +149,36 @@ def test_a_hurried_callers_missed_deadline_says_nothing_of_the_peer() -> None:
     assert fail(errors.Unavailable("down", reason="DOWN")) == "PEER_CIRCUIT_OPEN"
 
 
-def test_a_manifest_that_is_no_mapping_or_scales_oddly_is_refused() -> None:
-    """With a message that names the file."""
-    good = "name: x\nowner: y\nsummary: z\nport: 1\n"
-    for text in ("- a list", good + "scale: {mim: 2}"):
-        with pytest.raises(ManifestError, match=r"services\.x/service\.yaml"):
-            manifest.parse(text, "services.x")
+GOOD = "name: x\nowner: y\nsummary: z\nport: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("- a list", "not a mapping"),
+        ("name: [x", r"no YAML: .*line 1, column 9"),
+        ("name: !!python/object:os.system {}", "no YAML: .*constructor"),
+        (GOOD + "scale: {mim: 2}", "scale: unknown: mim"),
+        (GOOD + "scale: 3", "scale: not a mapping"),
+        (GOOD + "scale: {min: many}", "scale: min: 'many' is not a whole number"),
+        (GOOD.replace("1", "'7001'"), "port: '7001' is not a whole number"),
+        (GOOD.replace("1", "true"), "port: True is not a whole number"),
+        (GOOD.replace("x", "5"), "name: 5 is not a text"),
+        (GOOD + "database: perhaps", "database: 'perhaps' is not true or false"),
+        (GOOD + "calls: tradewind.catalog.v1.CatalogService/GetProduct", "calls: .* is not a list of texts"),
+        (GOOD + "publishes: {a: b}", "publishes: .* is not a list of texts"),
+        (GOOD + "consumes: [{a: b}]", "consumes: .* is not a list of texts"),
+    ],
+)
+def test_a_manifest_says_each_thing_in_its_own_way_or_is_refused(text: str, complaint: str) -> None:
+    """A list that is a word would be a set of letters, none of which anybody calls. The one line names the file."""
+    with pytest.raises(ManifestError, match=rf"^services\.x/service\.yaml: {complaint}") as raised:
+        manifest.parse(text, "services.x")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_manifest_may_leave_a_list_empty() -> None:
+    """With nothing after the colon, or nothing at all."""
+    assert manifest.parse(GOOD + "calls:\nscale: {max: 3}", "services.x") == manifest.Manifest(
+        "x", "y", "z", 1, "services.x", scale=manifest.Scale(max=3)
+    )
