@@ -1,6 +1,7 @@
 """The small parts of the chassis: ids, deadlines, page tokens, fail-points, manifests."""
 
 import asyncio
+import types
 import uuid
 from datetime import UTC, datetime
 
@@ -182,3 +183,27 @@ def test_a_manifest_may_leave_a_list_empty() -> None:
     assert manifest.parse(GOOD + "calls:\nscale: {max: 3}", "services.x") == manifest.Manifest(
         "x", "y", "z", 1, "services.x", scale=manifest.Scale(max=3)
     )
+
+
+def test_after_a_while_one_call_finds_out_for_all_whether_the_peer_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others would wait for a peer that hangs. Who gives up, or has no time, leaves it to the next one."""
+    clock = [1000.0]
+    monkeypatch.setattr("purgatory.domain.model.time", types.SimpleNamespace(time=lambda: clock[0]))
+    breaker = Breaker("hanging-peer")
+
+    def reason() -> str:
+        """Why a call fails, if it is made or if it is not."""
+        with pytest.raises(errors.Unavailable) as raised, breaker.guard():
+            raise errors.Unavailable("down", reason="DOWN")
+        return raised.value.reason
+
+    for _ in range(THRESHOLD):
+        reason()
+    clock[0] += 3
+    for probe in (asyncio.CancelledError(), errors.DeadlineExceeded("late")):
+        with pytest.raises(type(probe)), breaker.guard(hurried=True):
+            assert reason() == "PEER_CIRCUIT_OPEN"
+            raise probe
+    with breaker.guard():
+        assert reason() == "PEER_CIRCUIT_OPEN"
+    assert reason() == "DOWN"
