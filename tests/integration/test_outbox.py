@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import nats
 import pytest
 
 from chassis import outbox
-from chassis.broker import Broker, BrokerUnavailable, subject_of
+from chassis.broker import Broker, BrokerUnavailable, connection, subject_of
 from chassis.database import Database
 from chassis.relay import Relay
 from tests.conftest import Nats, NewDatabase
@@ -29,7 +30,9 @@ from tests.integration.facts import (
     tell,
     unpublished,
 )
+from tools.stack.addresses import HOST
 from tradewind.orders.v1.order_events_pb2 import OrderPlaced
+from tradewind.orders.v1.order_pb2 import OrderLine
 
 
 @pytest.fixture
@@ -183,6 +186,24 @@ async def test_facts_wait_while_the_broker_is_away(database: Database, broker_se
     assert [message.headers["ce-type"] for message in await stored(broker_server)] == [PLACED, CONFIRMED]
 
 
+async def test_a_broker_that_is_back_is_told_though_the_way_it_was_reached_by_is_dead(
+    database: Database, broker_server: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its machine vanishes: nobody says that the connection has ended, and what was on its way stays there."""
+    monkeypatch.setattr(connection, "PING_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "SILENCE_SECONDS", 1)
+    async with cable(broker_server) as (url, vanish):
+        broker = Broker(url, "orders", broker_server.password("orders"))
+        broker.open()
+        await eventually(broker.is_connected)
+        vanish()
+        lines = [OrderLine(name="a long story " * 15_000)]
+        await tell(database, *[OrderPlaced(order_id=str(each), aggregate_version=1, lines=lines) for each in range(60)])
+        async with running(Relay(database, broker).run):
+            await eventually(lambda: all_published(database))
+        await broker.close()
+
+
 async def test_a_full_stream_keeps_facts_waiting(database: Database, broker_server: Nats) -> None:
     """The broker refuses what is new, and nothing old is dropped for it."""
     async with connected(broker_server, "orders") as broker:
@@ -256,6 +277,32 @@ async def all_published(database: Database) -> bool:
 async def is_late(relay: Relay) -> bool:
     """Whether the relay has noticed that a fact waits."""
     return relay.lag_seconds > 0
+
+
+@asynccontextmanager
+async def cable(broker_server: Nats) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """The way to the broker, and what stops all that goes over it, unsaid; a new connection may be made at once."""
+    ends: list[asyncio.StreamWriter] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while some := await reader.read(65536):
+                writer.write(some)
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection(HOST, int(broker_server.url.rpartition(":")[2]))
+        ends.extend((writer, forth))
+        await asyncio.gather(carry(reader, forth), carry(back, writer))
+
+    def vanish() -> None:
+        for end in ends:
+            end.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that goes both ways
+
+    server = await asyncio.start_server(connect, HOST, 0)
+    yield f"nats://{HOST}:{server.sockets[0].getsockname()[1]}", vanish
+    server.close()
+    for end in ends:
+        end.transport.abort()
 
 
 async def limit(broker_server: Nats, max_msgs: int) -> None:
