@@ -17,6 +17,7 @@ from chassis.contract import ContractError
 from chassis.runtime import Service
 from chassis.testing import refused
 from chassis.testing.service import running
+from tests.integration import frames
 from tests.integration.stub import ORDER_ID, InventoryServiceStub, Stub, availability, pb, reservation, serving
 
 
@@ -237,6 +238,14 @@ async def test_a_call_is_one_log_line_without_its_body_or_token(database_url: st
     assert lines[0]["ms"] > 0
     assert b"SECRET-SKU" not in out
     assert token.encode() not in out
+
+
+async def test_metadata_that_is_no_text_is_not_logged(database_url: str, capfdbinary: Any) -> None:
+    """A token with a slip in it is a token all the same; and a stranger's letters are no error of ours."""
+    path, message = "/tradewind.inventory.v1.InventoryService/GetAvailability", availability().SerializeToString()
+    async with serving(database_url) as service:
+        await frames.call(service.target, path, message, {"authorization": b"Bearer HUNTER2\xff"})
+    assert capfdbinary.readouterr().out == b""
 
 
 async def test_a_method_the_servicer_lacks_stops_the_start(database_url: str) -> None:
