@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -67,10 +67,25 @@ def _line(service: str, version: str) -> Callable[[Any, str, MutableMapping[str,
             _add_call(event, call)
         if "exc_info" in event:
             event = _TRACEBACKS(logger, level, event)
-        # A `Secret` is a text to orjson; so it is shown as its repr instead.
-        return orjson.dumps(event, default=repr, option=orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_UTC_Z)
+        try:
+            return _json(event)
+        except TypeError:  # of a number too long, or of a text that is none: to be told of all the same
+            return _json({key: _spelt_out(value) for key, value in event.items()})
 
     return line
+
+
+def _json(event: Mapping[str, Any]) -> bytes:
+    # A `Secret` is a text to orjson; so it is shown as its repr instead.
+    return orjson.dumps(event, default=repr, option=orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_UTC_Z)
+
+
+def _spelt_out(value: Any) -> Any:
+    try:
+        _json({"": value})
+    except TypeError:
+        return repr(value)
+    return value
 
 
 def _add_call(event: MutableMapping[str, Any], call: Call) -> None:

@@ -1,5 +1,6 @@
 """Logs: what they never show, and what becomes of a line nobody can take."""
 
+import json
 import os
 from collections.abc import Iterator
 
@@ -42,3 +43,16 @@ def test_a_line_nobody_can_take_is_lost_and_nothing_else(capfdbinary: pytest.Cap
     written, _ = capfdbinary.readouterr()
     assert b"unheard" not in written
     assert b"heard" in written
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**64, {1: "one"}, [Secret("hunter2"), "\ud800"]], ids=ascii)
+def test_what_json_has_no_words_for_is_shown_all_the_same(
+    capfdbinary: pytest.CaptureFixture[bytes], value: object
+) -> None:
+    """A bug is told of with whatever text it has; and the call it is in still gets its answer."""
+    logs.logger("test").info("odd", value=value, exc_info=ValueError("\udcff"))
+    written, _ = capfdbinary.readouterr()
+    line = json.loads(written)
+    assert (line["event"], line["value"], line["level"]) == ("odd", repr(value), "info")
+    assert "\\udcff" in str(line["exception"])
+    assert b"hunter2" not in written
