@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from opentelemetry import trace
 
 KEY = "traceparent"
-_FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_FORM = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _carried: ContextVar[str] = ContextVar("traceparent", default="")
 

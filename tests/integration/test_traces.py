@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.trace import StatusCode
 
 from chassis import errors
+from chassis.call import Call
 from chassis.testing import refused
 from tests.integration.stub import InventoryServiceStub, Stub, availability, pb, serving
 
@@ -135,3 +136,17 @@ async def test_a_broken_trace_context_is_no_reason_to_fail(database_url: str) ->
             await InventoryServiceStub(service.channel(traceparent=broken)).GetAvailability(availability())
         with refused(errors.InvalidArgument, "REQUEST_INVALID"):
             await InventoryServiceStub(service.channel(traceparent="x")).GetAvailability(pb.GetAvailabilityRequest())
+
+
+async def test_who_sends_a_trace_of_zeros_is_in_none(database_url: str) -> None:
+    """They say so by the W3C's rules; taken for a trace, it would be one and the same for everybody who does."""
+    heard: list[str] = []
+
+    async def listen(_request: Any, call: Call) -> pb.GetAvailabilityResponse:
+        heard.append(call.traceparent)
+        return pb.GetAvailabilityResponse()
+
+    async with serving(database_url, Stub(GetAvailability=listen)) as service:
+        for given in (f"00-{'0' * 32}-{'1' * 16}-00", f"00-{'1' * 32}-{'0' * 16}-00"):
+            await InventoryServiceStub(service.channel(traceparent=given)).GetAvailability(availability())
+            assert heard[-1] != given
