@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from chassis import credentials
 from chassis.settings import RuntimeSettings, Secret, SettingsError, load, peer_target
+from chassis.testing.certificates import Authority
 from tools.stack.secrets import kept, write
 
 
@@ -190,3 +192,28 @@ def test_an_address_grpc_cannot_call_is_refused(addresses: str) -> None:
     with pytest.raises(SettingsError, match=r"TRADEWIND_ADDRESS_OF_CATALOG: '.*' is not IPv4:PORT") as raised:
         peer_target("catalog", {"TRADEWIND_ADDRESS_OF_CATALOG": addresses})
     assert "dns:" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["tls.key", "tls.crt", "ca.crt"])
+@pytest.mark.parametrize("content", [b"", b"no certificate", b"\xff"])
+def test_a_certificate_that_is_none_is_one_clear_line(tmp_path: Path, name: str, content: bytes) -> None:
+    """A server would say that its address cannot be bound, and a client with its first call that the peer is away."""
+    directory = Authority().issue("catalog", tmp_path / "catalog")
+    (directory / name).write_bytes(content)
+    _assert_unusable(directory)
+
+
+def test_a_certificate_and_a_key_of_different_services_are_one_clear_line(tmp_path: Path) -> None:
+    """Mounted half anew, for one."""
+    authority = Authority()
+    catalog, orders = (authority.issue(name, tmp_path / name) for name in ("catalog", "orders"))
+    (catalog / "tls.key").write_bytes((orders / "tls.key").read_bytes())
+    _assert_unusable(catalog)
+
+
+def _assert_unusable(directory: Path) -> None:
+    own = RuntimeSettings(peer_identity="mtls", tls_dir=str(directory))
+    for side in (credentials.server, credentials.client):
+        with pytest.raises(SettingsError, match=f"TRADEWIND_TLS_DIR: {directory}: ") as raised:
+            side(own)
+        assert "\n" not in str(raised.value)
