@@ -15,7 +15,7 @@ from prometheus_client import Counter, Gauge
 
 from chassis import deadline, failpoints, logs
 from chassis.background import uninterrupted
-from chassis.broker import Broker, Delivery, Pull, stream_of
+from chassis.broker import Broker, Delivery, Pull, stream_of, type_said_on
 from chassis.contract import ContractError
 from chassis.database import Database, DatabaseUnavailable
 from chassis.dead_letters import DeadLetter, DeadLetters, Reason
@@ -94,7 +94,7 @@ class Consumer:
             log.exception("fact_unsettled", event_id=letter.event_id)
             await delivery.retry(LONGEST_DELAY_SECONDS)
             outcome = "unsettled"
-        _HANDLED.labels(letter.headers.get("ce-type", ""), outcome).inc()
+        _HANDLED.labels(type_said_on(letter.subject), outcome).inc()
 
     async def _outcome(self, letter: Letter, delivery: Delivery) -> str:
         if delivery.count > MOST_DELIVERIES:

@@ -9,6 +9,7 @@ from pathlib import Path
 import nats
 import pytest
 from nats.aio.msg import Msg
+from prometheus_client import REGISTRY
 
 from chassis import consumer as consuming
 from chassis.broker import Broker, Delivery, Pull, pull, subject_of
@@ -242,6 +243,23 @@ async def test_a_fact_is_what_its_subject_says(telling: Broker, listener: Listen
         await eventually(listener.has_buried(1))
     [dead] = await listener.dead_letters.unresolved(10)
     assert (dead.event_id, dead.reason) == ("forged", Reason.POISON)
+
+
+async def test_a_fact_is_counted_as_what_its_subject_says(
+    telling: Broker, listener: Listener, broker_server: Nats
+) -> None:
+    """Each name that somebody could think of would be a series of its own, for as long as the process lives."""
+
+    def dead() -> float:
+        return REGISTRY.get_sample_value("consumer_handled_total", {"type": PLACED, "outcome": "dead"}) or 0.0
+
+    async def has_grown() -> bool:
+        return dead() == before + 1
+
+    before = dead()
+    async with hearing(listener, broker_server):
+        await telling.store(subject_of(PLACED, "order-1"), b"", {"ce-id": "odd", "ce-type": "odd"})
+        await eventually(has_grown)
 
 
 async def test_a_database_that_is_away_for_long_kills_no_fact(
