@@ -1,9 +1,11 @@
 """Problems as gRPC statuses with google.rpc details, and back."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from chassis import errors
@@ -13,7 +15,11 @@ DOMAIN = "tradewind.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 
 CODES = {kind: next(code for code in grpc.StatusCode if code.value[0] == kind.value) for kind in Kind}
-KINDS = {code: kind for kind, code in CODES.items()}
+
+# What a code means without details. A server that stops says CANCELLED; who gives up a call of theirs is not told.
+_UNTOLD = {CODES[kind]: problem for kind, problem in errors.BY_KIND.items()} | {
+    grpc.StatusCode.CANCELLED: errors.Unavailable
+}
 
 
 def to_status(problem: Problem) -> status_pb2.Status:
@@ -44,11 +50,20 @@ def from_status(status: status_pb2.Status) -> Problem:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> Problem:
     """The problem a failed call tells of. UNKNOWN and the like, which no Tradewind service sends, become Internal."""
+    told = _told(error)
+    if told.code == error.code().value[0]:
+        return from_status(told)
+    return _UNTOLD.get(error.code(), errors.Internal)(
+        error.details() or error.code().name, reason=f"PEER_{error.code().name}"
+    )
+
+
+def _told(error: grpc.aio.AioRpcError) -> status_pb2.Status:
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
-            return from_status(status_pb2.Status.FromString(value))
-    kind = KINDS.get(error.code(), Kind.INTERNAL)
-    return errors.BY_KIND[kind](error.details() or error.code().name, reason=f"PEER_{error.code().name}")
+            with suppress(DecodeError):
+                return status_pb2.Status.FromString(value)
+    return status_pb2.Status()
 
 
 def _problem(

@@ -5,6 +5,7 @@ import types
 import uuid
 from datetime import UTC, datetime
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,28 @@ def test_a_problem_survives_the_wire(problem_type: type[Problem], message: str, 
         message,
         {"detail": value},
     )
+
+
+def _failed(code: grpc.StatusCode, details: bytes | None = None) -> grpc.aio.AioRpcError:
+    trailers = grpc.aio.Metadata() if details is None else grpc.aio.Metadata((status.DETAILS_KEY, details))
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailers, "gone")
+
+
+@pytest.mark.parametrize(
+    "details",
+    [b"\xff\xff\xff", b"", status.to_status(errors.NotFound("no")).SerializeToString()],
+    ids=["garbage", "nothing", "another code"],
+)
+def test_details_that_cannot_be_meant_say_nothing(details: bytes) -> None:
+    """The code does: whatever stands between two services may have put both there."""
+    problem = status.from_rpc_error(_failed(grpc.StatusCode.UNAVAILABLE, details))
+    assert (type(problem), problem.reason) == (errors.Unavailable, "PEER_UNAVAILABLE")
+
+
+def test_a_peer_that_cancels_is_unavailable() -> None:
+    """It stops. Our caller has not given up, and may try again; and for the breaker it is no success."""
+    problem = status.from_rpc_error(_failed(grpc.StatusCode.CANCELLED))
+    assert (type(problem), problem.reason) == (errors.Unavailable, "PEER_CANCELLED")
 
 
 async def test_a_fail_point_does_what_it_is_armed_for_and_nothing_otherwise() -> None:
