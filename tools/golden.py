@@ -4,6 +4,7 @@
 it may lie in a broker or an outbox.
 """
 
+import argparse
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ AN_INSTANT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def main() -> None:
     """Write the missing examples, each as the bytes of the event and as the JSON that they mean."""
+    about = "Keep an encoded example of every event that has none."
+    argparse.ArgumentParser(prog="./taskw golden", description=about).parse_args()
     for event in events():
         encoded = GOLDEN / f"{event.full_name}.binpb"
         if not encoded.exists():

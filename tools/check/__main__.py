@@ -1,5 +1,6 @@
 """Runs the checks side by side, one line each, and shows what the failed ones said."""
 
+import argparse
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ class Outcome:
 
 def main() -> int:
     """Run every check even when one fails; the exit code says whether all passed."""
+    argparse.ArgumentParser(prog="./taskw lint", description="Run every check but the tests.").parse_args()
     with ThreadPoolExecutor(max_workers=2) as executor:
         outcomes = [report(outcome) for outcome in executor.map(run, CHECKS)]
     return 0 if all(outcome.passed for outcome in outcomes) else 1

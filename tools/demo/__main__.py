@@ -1,5 +1,6 @@
 """Command line of the demo: brings the stack up unless it is, tells the story, takes down what it brought up."""
 
+import argparse
 import asyncio
 import sys
 
@@ -18,6 +19,8 @@ NOT_AS_TOLD, INTERRUPTED = 1, 130
 
 def main() -> int:
     """0 only if every outcome was as told."""
+    about = "Start everything unless it is up, play a shopper's morning against it, stop what was started."
+    argparse.ArgumentParser(prog="./taskw demo", description=about).parse_args()
     directory = commands.default_directory()
     was_up = directory.is_owned()
     try:

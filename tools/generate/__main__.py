@@ -1,17 +1,32 @@
 """Command line of the generator: write what differs, or with `--check` only tell."""
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from chassis.manifest import ManifestError
 from tools.generate import drift
 from tools.generate.steps import OWNED, ROOT, STEPS
 
 
 def main() -> int:
+    """Generate, or say what is wrong with what is generated from."""
+    try:
+        return generate()
+    except ManifestError as error:
+        print(error, file=sys.stderr)
+    except subprocess.CalledProcessError:
+        print("generate: nothing was written, for the reason above", file=sys.stderr)
+    return 1
+
+
+def generate() -> int:
     """Build everything into an empty folder, then compare it with the checkout or copy it there."""
-    parser = argparse.ArgumentParser(prog="generate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="./taskw generate", description="Write what is derived from the protos and manifests."
+    )
     parser.add_argument("--check", action="store_true", help="change nothing; fail when the checkout differs")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory(prefix="tradewind-generate-") as folder:
