@@ -17,7 +17,10 @@ async def report_problems(call: Call, proceed: Proceed) -> None:
         await proceed(call)
     except errors.Problem as problem:
         _report(call, problem)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as stray:
+        if not _is_given_up():
+            _report(call, _internal(call, stray))
+            return
         in_time = call.time_left() > 0
         call.code = grpc.StatusCode.CANCELLED if in_time else grpc.StatusCode.DEADLINE_EXCEEDED
         raise
@@ -25,6 +28,12 @@ async def report_problems(call: Call, proceed: Proceed) -> None:
         _report(call, _internal(call, bug))
     else:
         call.code = grpc.StatusCode.OK
+
+
+def _is_given_up() -> bool:
+    """Whether gRPC has cancelled the call itself, and not somebody a work that it waits for: then it is to be answered."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _report(call: Call, problem: errors.Problem) -> None:
@@ -35,7 +44,7 @@ def _report(call: Call, problem: errors.Problem) -> None:
     call.context.set_trailing_metadata(((status.DETAILS_KEY, status.to_status(problem).SerializeToString()),))
 
 
-def _internal(call: Call, bug: Exception) -> errors.Internal:
+def _internal(call: Call, bug: BaseException) -> errors.Internal:
     error_id = ids.uuid7()
     log.error("bug", error_id=error_id, method=call.method.name, left=deadline.remaining(), exc_info=bug)
     return errors.Internal(f"an error of ours; quote {error_id} to its owners", error_id=error_id)

@@ -74,6 +74,19 @@ async def test_a_bug_is_internal_and_tells_only_its_id(database_url: str) -> Non
     assert refusal.problem.metadata["error_id"] in refusal.problem.message
 
 
+async def test_a_cancellation_the_caller_did_not_ask_for_is_a_bug(database_url: str) -> None:
+    """Of some work the servicer waits for. Left as it is, the caller would not be answered at all."""
+
+    async def fail(_request: Any, _call: Any) -> None:
+        work = asyncio.ensure_future(asyncio.Event().wait())
+        work.cancel()
+        await work
+
+    async with serving(database_url, Stub(GetAvailability=fail)) as service:
+        with refused(errors.Internal, "INTERNAL"):
+            await InventoryServiceStub(service.channel()).GetAvailability(availability(), timeout=5)
+
+
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x0a\x02\xc3\x28"], ids=["no protobuf", "invalid UTF-8"])
 async def test_bytes_that_are_no_request_are_refused(database_url: str, garbage: bytes) -> None:
     """Garbage is the caller's mistake, and is told as such."""
