@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
 
 from chassis import logs
 
@@ -46,12 +45,17 @@ class Background:
 
 
 async def uninterrupted(ending: Coroutine[None, None, None]) -> None:
-    """Waits until what has to be done at the end of a work is done, however often the work is cancelled meanwhile."""
+    """Waits until what has to be done at the end of a work is done; if the work is cancelled meanwhile, it is so after that."""
     task = asyncio.create_task(ending)
+    cancelled = None
     while not task.done():
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.shield(task)
+        except asyncio.CancelledError as cancellation:
+            cancelled = cancellation
     task.result()
+    if cancelled:
+        raise cancelled
 
 
 async def _kept_running(work: Work) -> None:

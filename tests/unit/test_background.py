@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis import background
-from chassis.background import Background
+from chassis.background import Background, uninterrupted
 
 
 class Stubborn:
@@ -61,3 +61,24 @@ async def test_work_that_never_lets_go_is_named_and_left() -> None:
         assert [(line["event"], line["work"]) for line in logged] == [("background_left", "Stubborn")]
     finally:
         bad.may_end.set()
+
+
+async def test_who_is_cancelled_while_it_ends_is_so_when_it_has_ended() -> None:
+    """Or a work that has just failed would begin again, in a process that is told to stop."""
+    has_begun, may_end = asyncio.Event(), asyncio.Event()
+    ended: list[str] = []
+
+    async def end() -> None:
+        has_begun.set()
+        await may_end.wait()
+        ended.append("properly")
+
+    work = asyncio.create_task(uninterrupted(end()))
+    await has_begun.wait()
+    work.cancel()
+    await asyncio.sleep(0)
+    work.cancel()
+    may_end.set()
+    await asyncio.wait([work])
+    assert ended == ["properly"]
+    assert work.cancelled()
