@@ -34,7 +34,7 @@ class CreateProductRequest(_message.Message):
     CATEGORY_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     sku: _builtins.str
     """The id to be. Letters become upper case."""
     name: _builtins.str
@@ -104,7 +104,7 @@ class UpdateProductRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     sku: _builtins.str
     """Which product."""
     name: _builtins.str
@@ -176,7 +176,7 @@ class RetireProductRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SKU_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     sku: _builtins.str
     """Which product."""
     def __init__(
@@ -331,7 +331,7 @@ class ListProductsRequest(_message.Message):
     page_size: _builtins.int
     """How many at most. Zero means 50; at most 500."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before. Empty means the first page."""
+    """The `next_page_token` of the page before, with the same filters. Empty means the first page."""
     category: _builtins.str
     """Only this category. Empty means all."""
     name_contains: _builtins.str
@@ -397,7 +397,7 @@ class ListPriceChangesRequest(_message.Message):
     page_size: _builtins.int
     """How many at most. Zero means 50; at most 500."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before. Empty means the first page."""
+    """The `next_page_token` of the page before, with the same filters. Empty means the first page."""
     def __init__(
         self,
         *,

@@ -129,7 +129,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPriceChanges(self, request, context):
-        """What a product has cost, the newest price first. Errors: NOT_FOUND `PRODUCT_NOT_FOUND`.
+        """What a product has cost, the newest price first. Errors: NOT_FOUND `PRODUCT_NOT_FOUND`; INVALID_ARGUMENT
+        `PAGE_TOKEN_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

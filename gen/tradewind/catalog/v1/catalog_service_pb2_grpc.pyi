@@ -29,7 +29,9 @@ class CatalogServiceStub:
     ListProducts: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListProductsRequest, _catalog_service_pb2.ListProductsResponse]
     """Products by SKU in ascending order, filtered. Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`."""
     ListPriceChanges: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListPriceChangesRequest, _catalog_service_pb2.ListPriceChangesResponse]
-    """What a product has cost, the newest price first. Errors: NOT_FOUND `PRODUCT_NOT_FOUND`."""
+    """What a product has cost, the newest price first. Errors: NOT_FOUND `PRODUCT_NOT_FOUND`; INVALID_ARGUMENT
+    `PAGE_TOKEN_INVALID`.
+    """
     ImportProducts: _aio.StreamUnaryMultiCallable[_catalog_service_pb2.ImportProductsRequest, _catalog_service_pb2.ImportProductsResponse]
     """Imports a catalogue line by line. The good lines are stored in batches as they arrive, the others reported with
     their reasons; a line that says what is already stored changes nothing. A broken stream is resumed by sending the
@@ -97,7 +99,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ListPriceChangesRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.ListPriceChangesRequest, _abc.Awaitable[_catalog_service_pb2.ListPriceChangesResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ListPriceChangesResponse]:
-        """What a product has cost, the newest price first. Errors: NOT_FOUND `PRODUCT_NOT_FOUND`."""
+        """What a product has cost, the newest price first. Errors: NOT_FOUND `PRODUCT_NOT_FOUND`; INVALID_ARGUMENT
+        `PAGE_TOKEN_INVALID`.
+        """
 
     @_abc_1.abstractmethod
     def ImportProducts(

@@ -32,11 +32,13 @@ class RegisterRequest(_message.Message):
     PASSWORD_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     email: _builtins.str
     """Case does not matter; kept in lower case. At most 254 characters."""
     password: _builtins.str
-    """From 12 to 128 characters. Any characters; a password known to be common is refused."""
+    """From 12 to 128 characters. Any characters, but not digits alone, fewer than five different ones, or a common word or
+    the address's own name with decoration around it.
+    """
     display_name: _builtins.str
     """How to call the user. From 1 to 80 characters, none of them a control character, no space at either end."""
     def __init__(
@@ -89,7 +91,9 @@ class LoginRequest(_message.Message):
     EMAIL_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again: the session's first tokens, used up or not."""
+    """Repeats of the same id and content get the first answer again, for seven days: the session's first tokens, used
+    up or not.
+    """
     email: _builtins.str
     """The address the user registered with. Case does not matter."""
     password: _builtins.str
@@ -142,7 +146,9 @@ class RefreshRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again: a lost reply is not taken for theft."""
+    """Repeats of the same id and content get the first answer again, for seven days: a lost reply is not taken for
+    theft.
+    """
     refresh_token: _builtins.str
     """The session's newest refresh token."""
     def __init__(
@@ -192,7 +198,7 @@ class LogoutRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     refresh_token: _builtins.str
     """Any refresh token of the session."""
     def __init__(
@@ -278,7 +284,7 @@ class UpdateProfileRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     display_name: _builtins.str
     """The new display name, within the limits of a new account's. Read only when `update_mask` names it."""
     etag: _builtins.str
@@ -337,7 +343,7 @@ class SetRolesRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     user_id: _builtins.str
     """Whose."""
     @_builtins.property
@@ -391,7 +397,7 @@ class RotateSigningKeyRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id get the first answer again."""
+    """Repeats of the same id get the first answer again, for seven days."""
     def __init__(
         self,
         *,

@@ -82,7 +82,8 @@ class IdentityServiceServicer:
     """
 
     def Register(self, request, context):
-        """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT `PASSWORD_TOO_COMMON`.
+        """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT
+        `PASSWORD_TOO_COMMON`; RESOURCE_EXHAUSTED `HASHING_BUSY`: ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,8 +91,8 @@ class IdentityServiceServicer:
 
     def Login(self, request, context):
         """Opens a session. Takes the same time for an unknown address as for a wrong password. Errors: UNAUTHENTICATED
-        `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after repeated failures (whether or
-        not the address has an account).
+        `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after ten failures (whether or not
+        the address has an account), or `HASHING_BUSY`: ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

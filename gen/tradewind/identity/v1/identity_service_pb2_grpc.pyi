@@ -17,11 +17,13 @@ class IdentityServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RegisterRequest, _identity_service_pb2.RegisterResponse]
-    """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT `PASSWORD_TOO_COMMON`."""
+    """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT
+    `PASSWORD_TOO_COMMON`; RESOURCE_EXHAUSTED `HASHING_BUSY`: ask again.
+    """
     Login: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.LoginRequest, _identity_service_pb2.LoginResponse]
     """Opens a session. Takes the same time for an unknown address as for a wrong password. Errors: UNAUTHENTICATED
-    `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after repeated failures (whether or
-    not the address has an account).
+    `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after ten failures (whether or not
+    the address has an account), or `HASHING_BUSY`: ask again.
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RefreshRequest, _identity_service_pb2.RefreshResponse]
     """Exchanges a refresh token for a new pair. Using one twice ends the whole session, since one of the two users stole
@@ -51,7 +53,9 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.RegisterRequest,
         context: _aio.ServicerContext[_identity_service_pb2.RegisterRequest, _abc.Awaitable[_identity_service_pb2.RegisterResponse]],
     ) -> _abc.Awaitable[_identity_service_pb2.RegisterResponse]:
-        """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT `PASSWORD_TOO_COMMON`."""
+        """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT
+        `PASSWORD_TOO_COMMON`; RESOURCE_EXHAUSTED `HASHING_BUSY`: ask again.
+        """
 
     @_abc_1.abstractmethod
     def Login(
@@ -60,8 +64,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_identity_service_pb2.LoginRequest, _abc.Awaitable[_identity_service_pb2.LoginResponse]],
     ) -> _abc.Awaitable[_identity_service_pb2.LoginResponse]:
         """Opens a session. Takes the same time for an unknown address as for a wrong password. Errors: UNAUTHENTICATED
-        `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after repeated failures (whether or
-        not the address has an account).
+        `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after ten failures (whether or not
+        the address has an account), or `HASHING_BUSY`: ask again.
         """
 
     @_abc_1.abstractmethod

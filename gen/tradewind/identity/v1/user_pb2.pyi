@@ -110,7 +110,7 @@ class TokenPair(_message.Message):
 
     @_builtins.property
     def refresh_token_expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When the refresh token ends if it is not used."""
+        """When the refresh token ends if it is not used, thirty days after it was issued."""
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ class ReserveRequest(_message.Message):
     ORDER_ID_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     order_id: _builtins.str
     """For which order."""
     @_builtins.property
@@ -84,7 +84,7 @@ class ReleaseRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     order_id: _builtins.str
     """Of which order."""
     def __init__(
@@ -134,7 +134,7 @@ class CommitRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     order_id: _builtins.str
     """Of which order."""
     def __init__(

@@ -72,10 +72,10 @@ class InventoryServiceServicer:
     """
 
     def Reserve(self, request, context):
-        """Holds stock for an order, every line or none, until it expires. Asked again, a reservation is held for a whole time
-        more; one that has expired is held again, if the stock is still there. Errors: FAILED_PRECONDITION `OUT_OF_STOCK`,
-        its metadata telling how many are available of every SKU that falls short; `RESERVATION_CLOSED` when the order's
-        reservation was released before (even before it was made).
+        """Holds stock for an order, every line or none, until it expires. Asked again, a reservation keeps its first lines, and
+        is held for a whole time more; one that has expired is held again, if the stock is still there. Errors:
+        FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how many are available of every SKU that falls short;
+        `RESERVATION_CLOSED` when the order's reservation was released before (even before it was made).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,10 +17,10 @@ class InventoryServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Reserve: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReserveRequest, _inventory_service_pb2.ReserveResponse]
-    """Holds stock for an order, every line or none, until it expires. Asked again, a reservation is held for a whole time
-    more; one that has expired is held again, if the stock is still there. Errors: FAILED_PRECONDITION `OUT_OF_STOCK`,
-    its metadata telling how many are available of every SKU that falls short; `RESERVATION_CLOSED` when the order's
-    reservation was released before (even before it was made).
+    """Holds stock for an order, every line or none, until it expires. Asked again, a reservation keeps its first lines, and
+    is held for a whole time more; one that has expired is held again, if the stock is still there. Errors:
+    FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how many are available of every SKU that falls short;
+    `RESERVATION_CLOSED` when the order's reservation was released before (even before it was made).
     """
     Release: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReleaseRequest, _inventory_service_pb2.ReleaseResponse]
     """Gives held stock back. An order that holds nothing is no error: from then on it can hold nothing. Errors:
@@ -49,10 +49,10 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_service_pb2.ReserveRequest,
         context: _aio.ServicerContext[_inventory_service_pb2.ReserveRequest, _abc.Awaitable[_inventory_service_pb2.ReserveResponse]],
     ) -> _abc.Awaitable[_inventory_service_pb2.ReserveResponse]:
-        """Holds stock for an order, every line or none, until it expires. Asked again, a reservation is held for a whole time
-        more; one that has expired is held again, if the stock is still there. Errors: FAILED_PRECONDITION `OUT_OF_STOCK`,
-        its metadata telling how many are available of every SKU that falls short; `RESERVATION_CLOSED` when the order's
-        reservation was released before (even before it was made).
+        """Holds stock for an order, every line or none, until it expires. Asked again, a reservation keeps its first lines, and
+        is held for a whole time more; one that has expired is held again, if the stock is still there. Errors:
+        FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how many are available of every SKU that falls short;
+        `RESERVATION_CLOSED` when the order's reservation was released before (even before it was made).
         """
 
     @_abc_1.abstractmethod

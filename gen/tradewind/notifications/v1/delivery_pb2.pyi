@@ -57,7 +57,7 @@ class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deliver
     DELIVERY_STATE_SENT: _DeliveryState.ValueType  # 2
     """The mail server took it. Final."""
     DELIVERY_STATE_FAILED: _DeliveryState.ValueType  # 3
-    """The mail server refused it for good, or too often. Final, until somebody redrives it."""
+    """The mail server refused it for good, or too often. Final, until somebody retries it."""
     DELIVERY_STATE_SUPPRESSED: _DeliveryState.ValueType  # 4
     """The user does not want messages of its topic. Final."""
 
@@ -71,7 +71,7 @@ DELIVERY_STATE_QUEUED: DeliveryState.ValueType  # 1
 DELIVERY_STATE_SENT: DeliveryState.ValueType  # 2
 """The mail server took it. Final."""
 DELIVERY_STATE_FAILED: DeliveryState.ValueType  # 3
-"""The mail server refused it for good, or too often. Final, until somebody redrives it."""
+"""The mail server refused it for good, or too often. Final, until somebody retries it."""
 DELIVERY_STATE_SUPPRESSED: DeliveryState.ValueType  # 4
 """The user does not want messages of its topic. Final."""
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015

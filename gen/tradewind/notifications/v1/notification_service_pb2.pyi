@@ -70,7 +70,7 @@ class UpdatePreferencesRequest(_message.Message):
     MUTED_TOPICS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     etag: _builtins.str
     """The etag the change is based on. Empty means "whatever it is now"."""
     @_builtins.property
@@ -128,7 +128,7 @@ class ListDeliveriesRequest(_message.Message):
     page_size: _builtins.int
     """How many at most. Zero means 50; at most 500."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before. Empty means the first page."""
+    """The `next_page_token` of the page before, with the same filters. Empty means the first page."""
     state: _delivery_pb2.DeliveryState.ValueType
     """Only messages in this state. Unspecified means all."""
     def __init__(
@@ -183,7 +183,7 @@ class RetryDeliveryRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     delivery_id: _builtins.str
     """Which."""
     def __init__(

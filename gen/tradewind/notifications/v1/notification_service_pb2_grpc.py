@@ -76,7 +76,8 @@ class NotificationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDeliveries(self, request, context):
-        """Messages, the newest first: the caller's own, or for staff everybody's.
+        """Messages, the newest first: the caller's own, or for staff everybody's. What is over is kept for ninety days. Errors:
+        INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

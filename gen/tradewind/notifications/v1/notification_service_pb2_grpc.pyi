@@ -21,7 +21,9 @@ class NotificationServiceStub:
     UpdatePreferences: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.UpdatePreferencesRequest, _notification_service_pb2.UpdatePreferencesResponse]
     """Sets the caller's own preferences. Errors: ABORTED `ETAG_MISMATCH`."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.ListDeliveriesRequest, _notification_service_pb2.ListDeliveriesResponse]
-    """Messages, the newest first: the caller's own, or for staff everybody's."""
+    """Messages, the newest first: the caller's own, or for staff everybody's. What is over is kept for ninety days. Errors:
+    INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+    """
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.RetryDeliveryRequest, _notification_service_pb2.RetryDeliveryResponse]
     """Tries a failed message again. Errors: NOT_FOUND `DELIVERY_NOT_FOUND`; FAILED_PRECONDITION `DELIVERY_NOT_FAILED`."""
 
@@ -50,7 +52,9 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _notification_service_pb2.ListDeliveriesRequest,
         context: _aio.ServicerContext[_notification_service_pb2.ListDeliveriesRequest, _abc.Awaitable[_notification_service_pb2.ListDeliveriesResponse]],
     ) -> _abc.Awaitable[_notification_service_pb2.ListDeliveriesResponse]:
-        """Messages, the newest first: the caller's own, or for staff everybody's."""
+        """Messages, the newest first: the caller's own, or for staff everybody's. What is over is kept for ninety days. Errors:
+        INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+        """
 
     @_abc_1.abstractmethod
     def RetryDelivery(

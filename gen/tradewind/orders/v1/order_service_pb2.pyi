@@ -28,7 +28,7 @@ class ItemToOrder(_message.Message):
     SKU_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
-    """Which product."""
+    """Which product. Letters become upper case."""
     quantity: _builtins.int
     """How many. From 1 to 10,000."""
     def __init__(
@@ -110,7 +110,7 @@ class CancelOrderRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     order_id: _builtins.str
     """Which."""
     def __init__(
@@ -210,11 +210,11 @@ class ListOrdersRequest(_message.Message):
     page_size: _builtins.int
     """How many at most. Zero means 50; at most 500."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before. Empty means the first page."""
+    """The `next_page_token` of the page before, with the same filters. Empty means the first page."""
     state: _order_pb2.OrderState.ValueType
     """Only orders in this state. Unspecified means all."""
     customer_id: _builtins.str
-    """Only this customer's. Staff only; customers leave it empty and get their own. Empty for staff means everybody's."""
+    """Only this customer's; empty means everybody's. For staff: customers get their own, whatever it says."""
     def __init__(
         self,
         *,

@@ -18,7 +18,8 @@ class OrderServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOrderRequest, _order_service_pb2.PlaceOrderResponse]
     """Accepts an order and answers at once, PENDING; `WatchOrder` tells how it goes on. Prices come from the catalogue.
-    Errors: FAILED_PRECONDITION `PRODUCT_NOT_FOUND` or `PRODUCT_RETIRED` with every such SKU, `MIXED_CURRENCIES`, `TOTAL_TOO_LARGE`.
+    Errors: INVALID_ARGUMENT `SKU_REPEATED` when two items differ in the case of their letters alone; FAILED_PRECONDITION
+    `PRODUCT_NOT_FOUND` or `PRODUCT_RETIRED` with every such SKU, `MIXED_CURRENCIES`, `TOTAL_TOO_LARGE`.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
     """Asks for an order to be undone. It is CANCELLED once everything was given back; `WatchOrder` tells when. Cancelling
@@ -45,7 +46,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_order_service_pb2.PlaceOrderRequest, _abc.Awaitable[_order_service_pb2.PlaceOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.PlaceOrderResponse]:
         """Accepts an order and answers at once, PENDING; `WatchOrder` tells how it goes on. Prices come from the catalogue.
-        Errors: FAILED_PRECONDITION `PRODUCT_NOT_FOUND` or `PRODUCT_RETIRED` with every such SKU, `MIXED_CURRENCIES`, `TOTAL_TOO_LARGE`.
+        Errors: INVALID_ARGUMENT `SKU_REPEATED` when two items differ in the case of their letters alone; FAILED_PRECONDITION
+        `PRODUCT_NOT_FOUND` or `PRODUCT_RETIRED` with every such SKU, `MIXED_CURRENCIES`, `TOTAL_TOO_LARGE`.
         """
 
     @_abc_1.abstractmethod

@@ -56,7 +56,7 @@ class ListSagasRequest(_message.Message):
     page_size: _builtins.int
     """How many at most. Zero means 50; at most 500."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before. Empty means the first page."""
+    """The `next_page_token` of the page before, with the same filters. Empty means the first page."""
     state: _saga_pb2.SagaState.ValueType
     """Only sagas in this state. Unspecified means all."""
     def __init__(
@@ -164,7 +164,7 @@ class RetrySagaRequest(_message.Message):
     SAGA_ID_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     saga_id: _builtins.str
     """Which."""
     note: _builtins.str
@@ -219,7 +219,7 @@ class ForceSagaRequest(_message.Message):
     DIRECTION_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Repeats of the same id and content get the first answer again."""
+    """Repeats of the same id and content get the first answer again, for seven days."""
     saga_id: _builtins.str
     """Which."""
     direction: Global___Direction.ValueType

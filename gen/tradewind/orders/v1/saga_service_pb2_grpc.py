@@ -85,8 +85,8 @@ class SagaServiceServicer:
 
     def ForceSaga(self, request, context):
         """Turns a saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`;
-        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken,
-        `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
+        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken or
+        once it goes backward, `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,8 +26,8 @@ class SagaServiceStub:
     """
     ForceSaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ForceSagaRequest, _saga_service_pb2.ForceSagaResponse]
     """Turns a saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`;
-    FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken,
-    `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
+    FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken or
+    once it goes backward, `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
     """
 
 class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -66,8 +66,8 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_saga_service_pb2.ForceSagaRequest, _abc.Awaitable[_saga_service_pb2.ForceSagaResponse]],
     ) -> _abc.Awaitable[_saga_service_pb2.ForceSagaResponse]:
         """Turns a saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`;
-        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken,
-        `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
+        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken or
+        once it goes backward, `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
         """
 
 def add_SagaServiceServicer_to_server(servicer: SagaServiceServicer, server: _aio.Server) -> None: ...

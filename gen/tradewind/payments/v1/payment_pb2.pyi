@@ -107,7 +107,7 @@ class Payment(_message.Message):
     """Why the provider refused, for example `insufficient_funds`. Empty unless declined."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """How much."""
+        """How much. Empty when it was voided before anything was asked for."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:

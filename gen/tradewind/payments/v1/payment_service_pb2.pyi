@@ -208,14 +208,14 @@ Global___RefundRequest: _TypeAlias = RefundRequest  # noqa: Y015
 
 @_typing.final
 class RefundResponse(_message.Message):
-    """The amount was given back."""
+    """Nothing is taken or held any more."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAYMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def payment(self) -> _payment_pb2.Payment:
-        """As it was stored."""
+        """As it was stored. Without an amount when nothing was ever asked for."""
 
     def __init__(
         self,
@@ -288,7 +288,7 @@ class ListLedgerEntriesRequest(_message.Message):
     page_size: _builtins.int
     """How many at most. Zero means 50; at most 500."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before. Empty means the first page."""
+    """The `next_page_token` of the page before, with the same filters. Empty means the first page."""
     order_id: _builtins.str
     """Only the entries of this order. Empty means all."""
     def __init__(

@@ -74,8 +74,8 @@ class PaymentServiceServicer:
     def Authorize(self, request, context):
         """Holds the amount of an order. The same order again gets the payment it has. Errors: FAILED_PRECONDITION
         `PAYMENT_DECLINED` with the provider's `decline_code` (`card_token_unknown` when it knows no such token),
-        `PAYMENT_CLOSED` when it was voided before (even before it was asked for), `PAYMENT_MISMATCH` when the order is
-        known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
+        `PAYMENT_CLOSED` when it was voided or refunded before (even before it was asked for), `PAYMENT_MISMATCH` when the
+        order is known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,8 +98,9 @@ class PaymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Refund(self, request, context):
-        """Gives the taken amount back, all of it, and books it. A payment that was never taken is voided instead, so that
-        whoever undoes a capture need not know whether it happened. Errors: UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
+        """Gives the taken amount back, all of it, and books it. A payment that was never taken, or never asked for, is voided
+        instead, so that whoever undoes a capture need not know whether it happened. Errors: UNAVAILABLE
+        `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,7 +115,7 @@ class PaymentServiceServicer:
 
     def ListLedgerEntries(self, request, context):
         """The ledger, in the order of booking. The whole of it waits for what is still being booked; an order's entries are
-        there as soon as its booking has been answered.
+        there as soon as its booking has been answered. Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

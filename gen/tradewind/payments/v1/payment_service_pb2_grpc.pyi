@@ -19,8 +19,8 @@ class PaymentServiceStub:
     Authorize: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.AuthorizeRequest, _payment_service_pb2.AuthorizeResponse]
     """Holds the amount of an order. The same order again gets the payment it has. Errors: FAILED_PRECONDITION
     `PAYMENT_DECLINED` with the provider's `decline_code` (`card_token_unknown` when it knows no such token),
-    `PAYMENT_CLOSED` when it was voided before (even before it was asked for), `PAYMENT_MISMATCH` when the order is
-    known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
+    `PAYMENT_CLOSED` when it was voided or refunded before (even before it was asked for), `PAYMENT_MISMATCH` when the
+    order is known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
     """
     Capture: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.CaptureRequest, _payment_service_pb2.CaptureResponse]
     """Takes the held amount, all of it, and books it. Errors: NOT_FOUND `PAYMENT_NOT_FOUND`; FAILED_PRECONDITION
@@ -31,14 +31,15 @@ class PaymentServiceStub:
     FAILED_PRECONDITION `PAYMENT_CAPTURED`; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
     """
     Refund: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.RefundRequest, _payment_service_pb2.RefundResponse]
-    """Gives the taken amount back, all of it, and books it. A payment that was never taken is voided instead, so that
-    whoever undoes a capture need not know whether it happened. Errors: UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
+    """Gives the taken amount back, all of it, and books it. A payment that was never taken, or never asked for, is voided
+    instead, so that whoever undoes a capture need not know whether it happened. Errors: UNAVAILABLE
+    `PROVIDER_OUTCOME_UNKNOWN`: ask again.
     """
     GetPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.GetPaymentRequest, _payment_service_pb2.GetPaymentResponse]
     """The payment of an order. Errors: NOT_FOUND `PAYMENT_NOT_FOUND`."""
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.ListLedgerEntriesRequest, _payment_service_pb2.ListLedgerEntriesResponse]
     """The ledger, in the order of booking. The whole of it waits for what is still being booked; an order's entries are
-    there as soon as its booking has been answered.
+    there as soon as its booking has been answered. Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
     """
 
 class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -52,8 +53,8 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_payment_service_pb2.AuthorizeResponse]:
         """Holds the amount of an order. The same order again gets the payment it has. Errors: FAILED_PRECONDITION
         `PAYMENT_DECLINED` with the provider's `decline_code` (`card_token_unknown` when it knows no such token),
-        `PAYMENT_CLOSED` when it was voided before (even before it was asked for), `PAYMENT_MISMATCH` when the order is
-        known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
+        `PAYMENT_CLOSED` when it was voided or refunded before (even before it was asked for), `PAYMENT_MISMATCH` when the
+        order is known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
 
     @_abc_1.abstractmethod
@@ -82,8 +83,9 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_service_pb2.RefundRequest,
         context: _aio.ServicerContext[_payment_service_pb2.RefundRequest, _abc.Awaitable[_payment_service_pb2.RefundResponse]],
     ) -> _abc.Awaitable[_payment_service_pb2.RefundResponse]:
-        """Gives the taken amount back, all of it, and books it. A payment that was never taken is voided instead, so that
-        whoever undoes a capture need not know whether it happened. Errors: UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
+        """Gives the taken amount back, all of it, and books it. A payment that was never taken, or never asked for, is voided
+        instead, so that whoever undoes a capture need not know whether it happened. Errors: UNAVAILABLE
+        `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
 
     @_abc_1.abstractmethod
@@ -101,7 +103,7 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_payment_service_pb2.ListLedgerEntriesRequest, _abc.Awaitable[_payment_service_pb2.ListLedgerEntriesResponse]],
     ) -> _abc.Awaitable[_payment_service_pb2.ListLedgerEntriesResponse]:
         """The ledger, in the order of booking. The whole of it waits for what is still being booked; an order's entries are
-        there as soon as its booking has been answered.
+        there as soon as its booking has been answered. Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
         """
 
 def add_PaymentServiceServicer_to_server(servicer: PaymentServiceServicer, server: _aio.Server) -> None: ...
