@@ -8,6 +8,8 @@ from inspect import isawaitable
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry.trace import TracerProvider
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 
 from chassis import credentials, logs, manifest, reflection, settings, tokens
 from chassis.background import Background, Work
@@ -168,6 +170,11 @@ def _database(declared: Manifest, own: RuntimeSettings) -> Database | None:
     if not declared.database:
         return None
     url = settings.required("database_url", own.database_url)
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:  # which shows a part of it, as the pool would in the log, again and again
+        example = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
+        raise SettingsError(f"secret database_url is no address; {example} is one, its parts percent-encoded") from None
     return Database(url, name=declared.name, max_connections=own.database_pool_size)
 
 

@@ -95,17 +95,26 @@ def test_what_is_missing_or_wrong_stops_the_start_with_one_line(
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
-    [(b"\xff", "page_key is not UTF-8 text"), (b"11", "secret page_key is not 32 bytes in hex")],
-    ids=["no text", "no key"],
+    ("name", "content", "complaint"),
+    [
+        ("page_key", b"\xff", "page_key is not UTF-8 text"),
+        ("page_key", b"11", "secret page_key is not 32 bytes in hex"),
+        ("database_url", b"postgresql://catalog:hunter 2@localhost/catalog", "secret database_url is no address"),
+        ("database_url", b"postgresql://catalog:hunter%2@localhost/catalog", "secret database_url is no address"),
+        ("database_url", b"postgresql//catalog:hunter2@localhost/catalog", "secret database_url is no address"),
+    ],
+    ids=["no text", "no key", "a space in a password", "a per cent sign in a password", "no scheme"],
 )
-def test_a_secret_that_is_none_stops_the_start_with_one_line(secrets: Path, content: bytes, complaint: str) -> None:
-    """As everything else that is wrong."""
-    (secrets / "page_key").write_bytes(content)
+def test_a_secret_that_is_none_stops_the_start_with_one_line(
+    secrets: Path, name: str, content: bytes, complaint: str
+) -> None:
+    """As everything else that is wrong; and shows nothing of itself."""
+    (secrets / name).write_bytes(content)
     ended = _start(secrets)
     assert ended.returncode == 2, ended.stderr
     assert complaint in ended.stderr
     assert ended.stderr.count("\n") == 1
+    assert "hunter" not in ended.stdout + ended.stderr
 
 
 def test_a_port_in_use_is_named(secrets: Path) -> None:
