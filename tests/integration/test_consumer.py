@@ -18,6 +18,7 @@ from chassis.contract import ContractError
 from chassis.database import Database, DatabaseUnavailable, Transaction
 from chassis.dead_letters import REDRIVEN_AT_ONCE, DeadLetters, Reason
 from chassis.inbox import Letter
+from chassis.lanes import Lanes
 from chassis.relay import Relay
 from chassis.replay import replay
 from tests.conftest import Nats, NewDatabase
@@ -336,22 +337,29 @@ async def test_two_processes_share_the_work(teller: Database, listener: Listener
 
 
 async def test_a_process_that_stops_hands_its_facts_back(
-    teller: Database, listener: Listener, broker_server: Nats
+    teller: Database, listener: Listener, broker_server: Nats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It finishes the one it is at; the next process gets the others at once."""
-    entered, go_on = asyncio.Event(), asyncio.Event()
+    entered, closing, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    close = Lanes.close
 
     async def slowly(tx: Transaction, event: Told, fact: Fact) -> None:
         entered.set()
         await go_on.wait()
         await listener.hear(tx, event, fact)
 
+    async def noting(lanes: Lanes[Delivery]) -> list[Delivery]:
+        closing.set()
+        return await close(lanes)
+
+    monkeypatch.setattr(Lanes, "close", noting)
     async with connected(broker_server, "listener") as broker:
         slow = asyncio.create_task(consumer(listener, broker, slowly).run())
         await tell(teller, *[placed("order-1", version) for version in range(1, 6)])
         await entered.wait()
+        await eventually(lambda: delivered(broker_server, 5))
         # As the end of a process does it: again and again, until it has let go.
-        while slow.cancelling() < 100:
+        while not closing.is_set() or slow.cancelling() < 100:
             slow.cancel()
             await asyncio.sleep(0)
         go_on.set()
@@ -501,6 +509,13 @@ async def nothing_requested(dead_letters: DeadLetters) -> bool:
     """Whether every redrive asked for was tried."""
     _, requested = await dead_letters.counts()
     return requested == 0
+
+
+async def delivered(broker_server: Nats, count: int) -> bool:
+    """Whether the broker has sent the listener so much."""
+    async with await nats.connect(broker_server.admin_url) as client:
+        consumer = await client.jetstream().consumer_info("ORDERS", "listener")
+    return consumer.delivered is not None and consumer.delivered.consumer_seq >= count
 
 
 async def published(database: Database, count: int) -> bool:
