@@ -6,7 +6,6 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -33,9 +32,8 @@ class Delivery:
     payload: bytes
     count: int
     """How often it was delivered, this time included."""
-    stored_at: datetime
     position: str
-    """Where it lies: `ORDERS:17`. Known even when its headers say nothing."""
+    """Where it lies, and since when: `ORDERS:17@1767225600.0`. Known even when its headers say nothing."""
     _message: Msg
 
     async def ack(self) -> None:
@@ -138,7 +136,6 @@ def _delivery(message: Msg) -> Delivery:
         headers=message.headers or {},
         payload=message.data,
         count=metadata.num_delivered,
-        stored_at=metadata.timestamp,
-        position=f"{metadata.stream}:{metadata.sequence.stream}",
+        position=f"{metadata.stream}:{metadata.sequence.stream}@{metadata.timestamp.timestamp()}",
         _message=message,
     )
