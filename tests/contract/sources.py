@@ -28,6 +28,13 @@ def events_named(package: str, part: str) -> set[str]:
     return found
 
 
+def services_wired(package: str) -> set[str]:
+    """Full names of the gRPC services that a package's wiring has servicers for."""
+    trees = _modules(package, "__main__")
+    texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    return {method.containing_service.full_name for method in METHODS} & texts
+
+
 def _modules(package: str, part: str = "*") -> Iterator[ast.Module]:
     folder = ROOT / package.replace(".", "/")
     for path in sorted([*folder.glob(f"{part}.py"), *folder.glob(f"{part}/**/*.py")]):

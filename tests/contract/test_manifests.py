@@ -6,7 +6,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from chassis import manifest
 from chassis.manifest import Manifest
 from tests.contract.image import EVENTS, METHODS, ROOT, method_name
-from tests.contract.sources import events_named, methods_called
+from tests.contract.sources import events_named, methods_called, services_wired
 from tradewind.policy.v1 import policy_pb2
 
 MANIFESTS = manifest.find(ROOT)
@@ -27,6 +27,13 @@ def test_a_manifest_names_what_exists(service: Manifest) -> None:
     assert service.calls <= {method_name(method) for method in METHODS}
     assert service.publishes <= events
     assert service.consumes <= events
+
+
+def test_every_method_is_served_by_its_owner_alone() -> None:
+    """A contract without a servicer is a promise that nobody keeps."""
+    wired = {name: service.name for service in MANIFESTS for name in services_wired(service.package)}
+    declared = {method.containing_service for method in METHODS}
+    assert wired == {service.full_name: owner(service.file.package) for service in declared}
 
 
 @every_manifest

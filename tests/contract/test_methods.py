@@ -1,7 +1,10 @@
 """Every RPC declares what the platform derives its behaviour from."""
 
+import re
+from collections import Counter
+
 import pytest
-from google.api import annotations_pb2
+from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
@@ -16,6 +19,20 @@ every_method = pytest.mark.parametrize("method", METHODS, ids=method_name)
 def policy(method: MethodDescriptor) -> policy_pb2.MethodPolicy:
     """The policy a method declares."""
     return method.GetOptions().Extensions[policy_pb2.method]
+
+
+def bindings(method: MethodDescriptor) -> list[http_pb2.HttpRule]:
+    """Where HTTP finds a method: nowhere, at one address, or at several."""
+    if not method.GetOptions().HasExtension(annotations_pb2.http):
+        return []
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    return [rule, *rule.additional_bindings]
+
+
+def address(rule: http_pb2.HttpRule) -> tuple[str, str]:
+    """The verb and the path of a binding."""
+    verb = rule.WhichOneof("pattern") or ""
+    return verb, getattr(rule, verb)
 
 
 def changes_something(method: MethodDescriptor) -> bool:
@@ -57,8 +74,24 @@ def test_the_edge_serves_exactly_what_outsiders_may_call(method: MethodDescripto
 @every_method
 def test_a_get_changes_nothing(method: MethodDescriptor) -> None:
     """Browsers, caches and crawlers repeat a GET as they please."""
-    if method.GetOptions().Extensions[annotations_pb2.http].get:
+    if any(rule.get for rule in bindings(method)):
         assert not changes_something(method)
+
+
+@every_method
+def test_an_address_names_fields_of_the_request(method: MethodDescriptor) -> None:
+    """What stands in the path, and what the body is, are fields there are."""
+    for rule in bindings(method):
+        named = set(re.findall(r"{(\w+)", address(rule)[1])) | ({rule.body} - {"", "*"})
+        assert named <= set(method.input_type.fields_by_name)
+
+
+def test_no_two_methods_have_one_address() -> None:
+    """The edge would send the calls of both to one of them."""
+    found = Counter(
+        (verb, re.sub(r"{[^}]*}", "*", path)) for method in METHODS for verb, path in map(address, bindings(method))
+    )
+    assert [each for each, times in found.items() if times > 1] == []
 
 
 @every_method

@@ -78,6 +78,11 @@ def empty_refused(image: FileDescriptorSet) -> None:
     rules(image, "ListOrdersRequest", "customer_id").ClearField("ignore")
 
 
+def not_secret(image: FileDescriptorSet) -> None:
+    """Let the card be seen."""
+    field(image, "PlaceOrderRequest", "card_token").options.debug_redact = False
+
+
 def with_one_more_field(rule: validate_pb2.FieldRules) -> Callable[[FileDescriptorSet], object]:
     """Add a text with a rule."""
     options = FieldOptions()
@@ -129,6 +134,7 @@ def muting(topics: list[int]) -> Callable[[FileDescriptorSet], object]:
             "PlaceOrderRequest.card_token: string.min_len was not demanded, and is 9",
         ),
         (with_one_more_expression, "PlaceOrderRequest.items: cel items.few was not demanded, and is True"),
+        (not_secret, "PlaceOrderRequest.card_token: was a secret, and is not"),
         (empty_refused, "ListOrdersRequest.customer_id: an empty value was let through, and is not"),
         (
             with_one_more_field(validate_pb2.FieldRules(required=True)),

@@ -1,4 +1,4 @@
-"""The promises that options make, of which `buf breaking` knows nothing: callers, addresses, limits, aggregates.
+"""The promises that options make, of which `buf breaking` knows nothing: callers, addresses, limits, secrets, aggregates.
 
 Whether another pattern or expression lets through all that the old one did, only a reader can tell.
 """
@@ -79,6 +79,8 @@ def _of_message(old: DescriptorProto, new: DescriptorProto) -> Iterator[str]:
             rules = [each.options.Extensions[validate_pb2.field] for each in (field, now[field.number])]
             for what in _narrower(*map(_limits, rules)):
                 yield f".{field.name}: {what}"
+            if field.options.debug_redact and not now[field.number].options.debug_redact:
+                yield f".{field.name}: was a secret, and is not"
 
 
 def _limits(rules: Message, prefix: str = "") -> dict[str, Any]:
