@@ -13,6 +13,19 @@ from tradewind.policy.v1 import policy_pb2
 
 OUTSIDERS = {policy_pb2.CALLER_ANYONE, policy_pb2.CALLER_CUSTOMER, policy_pb2.CALLER_STAFF}
 
+# Said again here: whoever opens a method to strangers means it twice.
+FOR_STRANGERS = {
+    "tradewind.catalog.v1.CatalogService/BatchGetProducts",
+    "tradewind.catalog.v1.CatalogService/GetProduct",
+    "tradewind.catalog.v1.CatalogService/ListPriceChanges",
+    "tradewind.catalog.v1.CatalogService/ListProducts",
+    "tradewind.identity.v1.IdentityService/Login",
+    "tradewind.identity.v1.IdentityService/Logout",
+    "tradewind.identity.v1.IdentityService/Refresh",
+    "tradewind.identity.v1.IdentityService/Register",
+    "tradewind.inventory.v1.InventoryService/GetAvailability",
+}
+
 every_method = pytest.mark.parametrize("method", METHODS, ids=method_name)
 
 
@@ -46,6 +59,12 @@ def test_a_method_says_who_may_call_it_and_for_how_long(method: MethodDescriptor
     assert method.GetOptions().HasExtension(policy_pb2.method)
     assert policy(method).caller != policy_pb2.CALLER_UNSPECIFIED
     assert policy(method).timeout.ToTimedelta().total_seconds() > 0
+
+
+def test_strangers_may_shop_around_and_come_in() -> None:
+    """And nothing else: what a method then shows, it shows to everybody."""
+    open_to_all = {method_name(method) for method in METHODS if policy(method).caller == policy_pb2.CALLER_ANYONE}
+    assert open_to_all == FOR_STRANGERS
 
 
 @every_method
