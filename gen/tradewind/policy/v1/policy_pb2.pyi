@@ -6,7 +6,7 @@ The promises every RPC and every event declares beside its signature.
 What must agree with them is derived from here: the server's checks, the client's deadlines and retries, the edge's
 routes. See docs/tour.md.
 
-Some errors any RPC may have. INVALID_ARGUMENT `REQUEST_INVALID` names every field that breaks its rules.
+Some errors any RPC may have. INVALID_ARGUMENT `REQUEST_INVALID` names the fields that break their rules.
 UNAUTHENTICATED `TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED` and PERMISSION_DENIED `ROLE_MISSING` follow from its
 `caller`. A `request_id` that was used for other content is FAILED_PRECONDITION `REQUEST_ID_REUSED`. UNAVAILABLE and
 DEADLINE_EXCEEDED leave open what happened: repeat the call, with the same `request_id`.
