@@ -31,9 +31,10 @@ async def provision(nats_url: str, manifests: Iterable[Manifest]) -> None:
     """Make every stream and consumer the manifests speak of, or bring them up to date. Needs an administrator's URL.
 
     Consumers come before anybody can publish: one that comes later would still hear all that the stream has kept.
+    Raises OSError or nats.errors.Error when the broker is away, or will not have it; neither is tried again.
     """
     declared = list(manifests)
-    client = await nats.connect(nats_url)
+    client = await nats.connect(nats_url, allow_reconnect=False, error_cb=_fail)
     try:
         jetstream = client.jetstream()
         for stream in sorted(_streams(declared)):
@@ -42,6 +43,11 @@ async def provision(nats_url: str, manifests: Iterable[Manifest]) -> None:
             await _make_consumers(jetstream, manifest)
     finally:
         await client.close()
+
+
+async def _fail(error: Exception) -> None:
+    """Left to itself, the client would try to connect for two minutes."""
+    raise error
 
 
 def permissions(manifest: Manifest) -> dict[str, Any]:

@@ -139,6 +139,24 @@ def test_a_service_that_cannot_start_says_why(server_directory: Path) -> None:
     assert {process.state for process in stack.processes()} == {"stopped"}
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "complaint"),
+    [
+        ({"nats_url": "nats://127.0.0.1:1"}, "The broker cannot be used: .*127.0.0.1"),
+        ({"nats_url": "nats://127.0.0.1:x"}, "The broker cannot be used: .*url"),
+        ({"database_url": "postgresql://127.0.0.1:1"}, "The database server cannot be used: .*127.0.0.1"),
+        ({"database_url": "postgresql:x"}, "The database server cannot be used: .*connection info"),
+    ],
+)
+def test_servers_of_somebody_else_that_are_of_no_use_are_named(
+    server_directory: Path, elsewhere: dict[str, str], complaint: str
+) -> None:
+    """At once, and not by those who wait for what should have stood on them."""
+    stack = Stack(server_directory, Options(ports=FreePorts(), services={"identity"}, durable=False, **elsewhere))
+    with pytest.raises(StackError, match=complaint):
+        stack.up()
+
+
 def test_the_command_line_from_up_to_down(command_line: CommandLine) -> None:
     """Up prints the addresses and may be said twice; status shows all of it; logs reads; down leaves nothing."""
     up = command_line("up", "--free-ports")

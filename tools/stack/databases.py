@@ -6,7 +6,8 @@ import os
 import secrets
 import subprocess
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -14,6 +15,8 @@ import psycopg
 from psycopg import sql
 
 from tools.stack.errors import StackError
+
+CONNECT_SECONDS = 5
 
 
 class DatabaseServer:
@@ -55,7 +58,7 @@ class DatabaseServer:
 
     def has_database(self, name: str) -> bool:
         """Whether the database exists."""
-        with psycopg.connect(self.admin_url) as connection:
+        with self._connected() as connection:
             return bool(connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount)
 
     def _create_database(self, name: str, *, owner: str, template: str) -> None:
@@ -68,9 +71,17 @@ class DatabaseServer:
         )
 
     def _admin(self, *statements: sql.Composed) -> None:
-        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+        with self._connected() as connection:
             for statement in statements:
                 connection.execute(statement)
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection]:
+        try:
+            with psycopg.connect(self.admin_url, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise StackError(f"The database server cannot be used: {error}") from None
 
     def _password(self, role: str) -> str:
         return hmac.new(self._key, role.encode(), hashlib.sha256).hexdigest()

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import ParamSpec
 
+import nats.errors
+
 from chassis.broker import provision as provision_broker
 from chassis.manifest import Manifest
 from tools.stack import secrets, service
@@ -61,8 +63,11 @@ def _begin(
 def provision(parts: Parts) -> None:
     """Make the streams and consumers the manifests name."""
     making = provision_broker(parts.broker_admin_url, parts.topology.manifests)
-    with ThreadPoolExecutor(max_workers=1) as thread:  # Its own, for in this one a loop may run already.
-        thread.submit(asyncio.run, making).result()
+    try:
+        with ThreadPoolExecutor(max_workers=1) as thread:  # Its own, for in this one a loop may run already.
+            thread.submit(asyncio.run, making).result()
+    except (OSError, nats.errors.Error) as error:
+        raise StackError(f"The broker cannot be used: {error}") from None
 
 
 def _after(needed: Sequence[Future[None]], step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
