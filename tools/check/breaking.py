@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tools.check.checks import ROOT
 from tools.check.promises import broken
+from tools.check.releases import last_release, no_longer_as_in
 
 IMAGE = "gen/tradewind.binpb"
 GOLDEN = "tests/contract/golden"
@@ -19,7 +20,7 @@ GOLDEN = "tests/contract/golden"
 
 def main() -> int:
     """Compare with the commit named on the command line, or with the last release."""
-    base = commit_asked_for() or last_release()
+    base = commit_asked_for() or last_release() or "HEAD"
     released = subprocess.run(["git", "show", f"{base}:{IMAGE}"], cwd=ROOT, capture_output=True, check=False)
     if released.returncode != 0:
         print(f"{base} has no {IMAGE}" if is_commit(base) else f"no such commit: {base}", file=sys.stderr)
@@ -28,7 +29,7 @@ def main() -> int:
     now = subprocess.run(build, cwd=ROOT, stdout=subprocess.PIPE, check=False)
     if now.returncode != 0:
         return 1  # The protos do not compile, as buf has said.
-    print(f"Comparing protos/ with {base}", flush=True)
+    print(f"Comparing protos/ with {base}{', for want of a release (a tag v…)' if base == 'HEAD' else ''}", flush=True)
     compare = ["buf", "breaking", "protos", "--against", "-#format=binpb"]
     by_buf = subprocess.run(compare, cwd=ROOT, input=released.stdout, check=False).returncode
     images = map(FileDescriptorSet.FromString, (released.stdout, now.stdout))
@@ -51,8 +52,7 @@ def commit_asked_for() -> str:
 
 def lost_examples(base: str) -> list[str]:
     """The golden events of `base` that are gone or others: facts like them may lie in a broker or an outbox."""
-    compare = ["git", "diff", "--name-only", "--no-renames", "--diff-filter=DMT", base, "--", GOLDEN]
-    paths = subprocess.run(compare, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    paths = no_longer_as_in(base, GOLDEN)
     return [f"{path}: a golden event is kept as it is: git checkout {base} -- {path}" for path in paths]
 
 
@@ -67,13 +67,6 @@ def is_commit(name: str) -> bool:
     """Whether git knows a commit by this name."""
     parse = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
     return subprocess.run(parse, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode == 0
-
-
-def last_release() -> str:
-    """The newest tag `v…` in this commit's history, or HEAD when there is none."""
-    describe = ["git", "describe", "--tags", "--abbrev=0", "--match", "v*"]
-    found = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "HEAD"
 
 
 if __name__ == "__main__":
