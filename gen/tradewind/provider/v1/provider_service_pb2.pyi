@@ -36,7 +36,7 @@ class AuthorizeRequest(_message.Message):
     """What stands for the customer's card. A card number is never sent."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """How much. More than nothing."""
+        """How much."""
 
     def __init__(
         self,
