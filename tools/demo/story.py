@@ -48,6 +48,8 @@ class Story:
             f"{len(catalogue.products)} products: {report.created} created, {report.changed} changed, "
             f"{report.unchanged} unchanged; {unused} dirty lines passed over"
         )
+        if outcome.known_before == len(catalogue.products):
+            self._stage.say("(that was on another morning: a catalogue imported before changes nothing)")
         known = {product.sku for product in catalogue.products}
         self._stage.expect({LANTERN, TEA, CLOCK} <= known, "the catalogue holds what the story is about")
         accepted = [
