@@ -6,11 +6,13 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from chassis import errors
+from chassis import errors, logs
 from chassis.settings import host_and_port
+
+log = logs.logger(__name__)
 
 Route = Callable[[], bytes]
 """Gives a path's body, or raises Unavailable."""
@@ -39,19 +41,32 @@ class OperationsServer:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
-            encode, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+            encode, content_type = _encoder(environ.get("HTTP_ACCEPT", ""))
             start_response("200 OK", [("Content-Type", content_type)])
             return [encode(REGISTRY)]
-        if path in self._routes:
-            try:
-                body = self._routes[path]()
-            except errors.Unavailable as problem:
-                start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
-                return [f"{problem}\n".encode()]
-            start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "max-age=5")])
-            return [body]
-        start_response("404 Not Found", [("Content-Type", "text/plain")])
-        return [b"not found\n"]
+        if path not in self._routes:
+            return _said(start_response, "404 Not Found", "not found")
+        try:
+            body = self._routes[path]()
+        except errors.Unavailable as problem:
+            return _said(start_response, "503 Service Unavailable", str(problem))
+        except Exception:  # the outermost place of its thread
+            log.exception("route_failed", path=path)
+            return _said(start_response, "500 Internal Server Error", "an error of ours")
+        start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "max-age=5")])
+        return [body]
+
+
+def _said(start_response: Callable[..., Any], status: str, text: str) -> Iterable[bytes]:
+    start_response(status, [("Content-Type", "text/plain")])
+    return [f"{text}\n".encode()]
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    try:
+        return choose_encoder(accept)
+    except TypeError:  # a version that is no number
+        return choose_encoder("")
 
 
 class _Server(ThreadingMixIn, WSGIServer):
