@@ -1,14 +1,14 @@
 """What callers outside may use, and on which terms: the methods of the contract as the edge sees them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from google.api import annotations_pb2
 from google.api.http_pb2 import HttpRule
-from google.protobuf.descriptor_pb2 import MethodDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, MethodDescriptorProto
 
-from chassis.contract import Caller
+from chassis.contract import Caller, ContractError
 from tools.edge.image import Image
 from tradewind.policy.v1 import policy_pb2
 
@@ -70,7 +70,10 @@ class Method:
 
 
 def reachable(image: Image) -> list[Method]:
-    """Every method callers outside may use, in the order of the protos. SERVICE methods are not among them."""
+    """Every method callers outside may use, in the order of the protos. SERVICE methods are not among them.
+
+    Raises ContractError for a method that does not say who may call it, or has a path its request knows nothing of.
+    """
     return [method for method in _all(image) if method.caller is not Caller.SERVICE]
 
 
@@ -83,18 +86,29 @@ def _all(image: Image) -> Iterator[Method]:
 
 def _read(name: str, method: MethodDescriptorProto, image: Image) -> Method:
     policy = method.options.Extensions[policy_pb2.method]
-    request = method.input_type.removeprefix(".")
+    if policy.caller == policy_pb2.CALLER_UNSPECIFIED:
+        raise ContractError(f"{name} declares no caller")
+    request = image.messages[method.input_type.removeprefix(".")]
+    bindings = tuple(_bindings(method))
+    _check_paths(name, bindings, request)
     return Method(
         name=name,
         caller=Caller(policy.caller),
         timeout_seconds=policy.timeout.ToTimedelta().total_seconds(),
         client_streaming=method.client_streaming,
         server_streaming=method.server_streaming,
-        takes_secret=any(field.options.debug_redact for field in image.messages[request].field),
-        request=request,
+        takes_secret=any(field.options.debug_redact for field in request.field),
+        request=method.input_type.removeprefix("."),
         response=method.output_type.removeprefix("."),
-        bindings=tuple(_bindings(method)),
+        bindings=bindings,
     )
+
+
+def _check_paths(name: str, bindings: Iterable[Binding], request: DescriptorProto) -> None:
+    known = {field.name for field in request.field}
+    for binding in bindings:
+        if unknown := [variable for variable in binding.variables if variable not in known]:
+            raise ContractError(f"{name}: {binding.template} names {unknown[0]}, which is no field of {request.name}")
 
 
 def _bindings(method: MethodDescriptorProto) -> Iterator[Binding]:

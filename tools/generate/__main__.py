@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from chassis.contract import ContractError
 from chassis.manifest import ManifestError
 from tools.generate import drift
 from tools.generate.steps import OWNED, ROOT, STEPS
@@ -15,7 +16,7 @@ def main() -> int:
     """Generate, or say what is wrong with what is generated from."""
     try:
         return generate()
-    except ManifestError as error:
+    except (ManifestError, ContractError) as error:
         print(error, file=sys.stderr)
     except subprocess.CalledProcessError:
         print("generate: nothing was written, for the reason above", file=sys.stderr)
