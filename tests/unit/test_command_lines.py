@@ -37,18 +37,23 @@ def test_facts_are_replayed_since_a_time(since: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "words"),
+    ("module", "words", "typed"),
     [
-        ("tools.stack", ["up"]),
-        ("tools.stack", ["logs"]),
-        ("tools.events", ["replay"]),
-        ("tools.events", ["dead-letters", "redrive"]),
-        ("tools.importer", []),
+        ("tools.stack", ["up"], "up"),
+        ("tools.stack", ["logs"], "logs"),
+        ("tools.events", ["replay"], "replay"),
+        ("tools.events", ["dead-letters", "redrive"], "dead-letters redrive"),
+        ("tools.importer", [], "import"),
+        ("tools.demo", [], "demo"),
+        ("tools.generate", [], "generate"),
+        ("tools.golden", [], "golden"),
+        ("tools.check", [], "lint"),
+        ("tools.check.breaking", [], "breaking"),
+        ("tools.bench", [], "bench"),
     ],
 )
-def test_usage_is_what_a_person_types(module: str, words: list[str]) -> None:
+def test_usage_is_what_a_person_types(module: str, words: list[str], typed: str) -> None:
     """So that the line can be copied."""
-    typed = " ".join(words) or "import"
     assert run(module, *words, "--help").stdout.startswith(f"usage: ./taskw {typed} ")
 
 

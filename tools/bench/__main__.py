@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench", description="What Tradewind costs.")
+    parser = argparse.ArgumentParser(prog="./taskw bench", description="What Tradewind costs.")
     parser.add_argument(
         "sections", nargs="*", choices=[*SECTIONS, []], metavar="SECTION", help="calls, orders or stack"
     )
