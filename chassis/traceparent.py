@@ -17,8 +17,8 @@ def is_valid(given: str) -> bool:
 
 
 def carry(traceparent: str) -> None:
-    """Go on, in this task, under a context that came from elsewhere and has no span of its own here."""
-    _carried.set(traceparent)
+    """Go on, in this task, under a context that came from elsewhere and has no span of its own here; under none, if it is none."""
+    _carried.set(traceparent if is_valid(traceparent) else "")
 
 
 def current() -> str:
