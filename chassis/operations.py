@@ -1,5 +1,6 @@
 """The operations port: `/metrics`, and what else a service offers over plain HTTP. On a thread, so that it always answers."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
@@ -73,6 +74,10 @@ class _Server(ThreadingMixIn, WSGIServer):
     """One thread for each connection, so that a silent one keeps nobody waiting."""
 
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: Any) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing: a scraper that vanishes is no error of ours."""

@@ -118,11 +118,11 @@ def required(name: str, secret: Secret | None) -> Secret:
 
 
 def host_and_port(name: str, address: str) -> tuple[str, int]:
-    """The two parts of an address, HOST:PORT. Raises SettingsError in the name of the setting."""
+    """The two parts of an address, HOST:PORT or [IPV6]:PORT. Raises SettingsError in the name of the setting."""
     parts = re.fullmatch(r"([\w.:%\[\]-]+):(\d{1,5})", address, re.ASCII)
     if not parts or int(parts[2]) > _HIGHEST_PORT:
         raise SettingsError(f"{PREFIX}{name.upper()}: {address!r} is not HOST:PORT with a port up to {_HIGHEST_PORT}")
-    return parts[1], int(parts[2])
+    return parts[1].strip("[]"), int(parts[2])
 
 
 def _check_key(name: str, key: Secret | None) -> None:

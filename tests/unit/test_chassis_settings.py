@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chassis import credentials
-from chassis.settings import RuntimeSettings, Secret, SettingsError, load, peer_target
+from chassis.settings import RuntimeSettings, Secret, SettingsError, host_and_port, load, peer_target
 from chassis.testing.certificates import Authority
 from tools.stack.secrets import kept, write
 
@@ -88,6 +88,15 @@ def test_an_address_has_a_host_and_a_port(name: str, address: str) -> None:
     """What is none must not become another one: gRPC would listen on some port nobody named."""
     with pytest.raises(SettingsError, match=f"TRADEWIND_{name.upper()}: '{address}' is not HOST:PORT"):
         load(RuntimeSettings, {f"TRADEWIND_{name.upper()}": address})
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("127.0.0.1:9000", "127.0.0.1"), ("[::1]:9000", "::1"), ("orders.shop.svc:9000", "orders.shop.svc")],
+)
+def test_the_brackets_of_an_ipv6_address_are_no_part_of_it(address: str, host: str) -> None:
+    """They only keep its colons from the port's, and no resolver knows them."""
+    assert host_and_port("operations_address", address) == (host, 9000)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:65535", "[::1]:7000", "unix:/run/catalog.sock"])
