@@ -38,6 +38,7 @@ FACTS = {
     fact.DESCRIPTOR.full_name: fact
     for fact in (PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentVoided)
 }
+AS_PAYMENTS = ((ASSERTED_KEY, "payments"),)
 AMOUNT = Money(currency_code="GBP", minor_units=4_950)
 
 
@@ -106,7 +107,12 @@ class Payments:
     async def charge(self, order_id: str) -> Charge:
         """What the provider says."""
         request = provider_pb.GetChargeRequest(reference=order_id)
-        return (await self.provider.GetCharge(request, metadata=[(ASSERTED_KEY, "payments")])).charge
+        return (await self.provider.GetCharge(request, metadata=AS_PAYMENTS)).charge
+
+    async def release_hold(self, order_id: str) -> None:
+        """Have the provider give up a hold, without telling payments."""
+        request = provider_pb.VoidRequest(request_id=new_id(), reference=order_id)
+        await self.provider.Void(request, metadata=AS_PAYMENTS)
 
 
 @asynccontextmanager

@@ -38,6 +38,12 @@ def _unsigned(tokens: Tokens) -> str:
     return f"{header.decode()}.{tokens.staff().split('.')[1]}."
 
 
+def _with_a_key_id_that_is_no_text(tokens: Tokens) -> str:
+    """A token whose header holds something else there."""
+    header = base64.urlsafe_b64encode(b'{"alg":"ES256","typ":"at+jwt","kid":{}}').rstrip(b"=")
+    return ".".join([header.decode(), *tokens.staff().split(".")[1:]])
+
+
 def _critical(tokens: Tokens) -> str:
     """A token whose header says of nothing in particular that it must be understood."""
     header = base64.urlsafe_b64encode(b'{"alg":"ES256","typ":"at+jwt","kid":"test","crit":5}').rstrip(b"=")
@@ -66,7 +72,10 @@ BAD_TOKENS = {
     "no access token": (lambda t: t.issue(sub=USER, typ="JWT"), "TOKEN_INVALID"),
     "without an end": (lambda t: t.issue(sub=USER, exp=None), "TOKEN_INVALID"),
     "without a subject": (lambda t: t.issue(), "TOKEN_INVALID"),
+    "of a subject that is no text": (lambda t: t.issue(sub=5), "TOKEN_INVALID"),
+    "of roles that are no list": (lambda t: t.issue(sub=USER, roles="staff"), "TOKEN_INVALID"),
     "with a header of the wrong type": (_critical, "TOKEN_INVALID"),
+    "with a key id that is no text": (_with_a_key_id_that_is_no_text, "TOKEN_INVALID"),
     "unsigned": (_unsigned, "TOKEN_INVALID"),
     "signed with the public key": (_signed_with_the_public_key, "TOKEN_INVALID"),
     "bringing its own key": (_bringing_its_own_key, "TOKEN_INVALID"),

@@ -176,6 +176,17 @@ async def test_an_undo_that_comes_first_closes_the_order(payments: Payments, und
     assert [type(fact) for fact in await payments.facts(order_id)] == [PaymentVoided]
 
 
+async def test_a_hold_the_provider_has_given_up_closes_the_payment(payments: Payments) -> None:
+    """Whoever comes to take the money is refused, and what that has brought to light is kept and told."""
+    order_id = new_id()
+    await payments.authorize(order_id)
+    await payments.release_hold(order_id)
+    with refused(errors.FailedPrecondition, "PAYMENT_CLOSED"):
+        await payments.capture(order_id)
+    assert (await payments.get(order_id)).state == PAYMENT_STATE_VOIDED
+    assert [type(fact) for fact in await payments.facts(order_id)] == [PaymentAuthorized, PaymentVoided]
+
+
 async def test_a_refund_of_what_was_never_taken_is_a_void(payments: Payments) -> None:
     """Whoever undoes a capture need not know whether it happened."""
     order_id = new_id()

@@ -7,7 +7,14 @@ import pytest
 
 from chassis.peers import ASSERTED_KEY
 from tests.conftest import NewDatabase
-from tests.integration.payments import authorization, new_id, provider_socket, running_payments, running_provider
+from tests.integration.payments import (
+    AS_PAYMENTS,
+    authorization,
+    new_id,
+    provider_socket,
+    running_payments,
+    running_provider,
+)
 from tests.integration.processes import KILLED, log_of, process, secrets
 from tradewind.payments.v1 import payment_service_pb2 as pb
 from tradewind.payments.v1.payment_pb2 import PAYMENT_STATE_AUTHORIZED, PAYMENT_STATE_CAPTURED
@@ -16,7 +23,6 @@ from tradewind.provider.v1 import provider_service_pb2 as provider_pb
 from tradewind.provider.v1.provider_service_pb2_grpc import ProviderServiceStub
 
 AS_ORDERS = [(ASSERTED_KEY, "orders")]
-AS_PAYMENTS = [(ASSERTED_KEY, "payments")]
 
 
 @pytest.mark.parametrize("instant", ["authorize", "capture"])

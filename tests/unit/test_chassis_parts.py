@@ -173,6 +173,21 @@ def test_a_hurried_callers_missed_deadline_says_nothing_of_the_peer() -> None:
     assert fail(errors.Unavailable("down", reason="DOWN")) == "PEER_CIRCUIT_OPEN"
 
 
+def test_a_peer_that_refuses_is_well() -> None:
+    """Failures before its answer and after it are not failures in a row."""
+    breaker = Breaker("refusing-peer")
+
+    def fail(problem: Problem) -> str:
+        with pytest.raises(Problem) as raised, breaker.guard():
+            raise problem
+        return raised.value.reason
+
+    for _ in range(3):
+        for _ in range(THRESHOLD - 1):
+            assert fail(errors.Unavailable("down", reason="DOWN")) == "DOWN"
+        assert fail(errors.NotFound("none", reason="NONE")) == "NONE"
+
+
 GOOD = "name: x\nowner: y\nsummary: z\nport: 1\n"
 
 
