@@ -335,8 +335,8 @@ class TestExpiry:
         """One sweep adds up what several orders held of a product; more than fit in one sweep are swept by the next."""
         await inventory.stock(TEAPOT=1000, MUG=1000)
         order_ids = [new_id() for _ in range(120)]
-        await asyncio.gather(*(inventory.reserve(order_id, TEAPOT=2, MUG=3) for order_id in order_ids))
+        await inventory.reserve_each(order_ids, TEAPOT=2, MUG=3)
         assert await inventory.available("TEAPOT", "MUG") == [(1000, 240, 760), (1000, 360, 640)]
-        await asyncio.gather(*(inventory.expire(order_id) for order_id in order_ids))
+        await inventory.expire_each(order_ids)
         assert await inventory.available("TEAPOT", "MUG") == [(1000, 0, 1000), (1000, 0, 1000)]
         assert sum(isinstance(fact, StockReleased) for fact in await inventory.facts()) == 120

@@ -63,8 +63,8 @@ async def test_two_sweepers_give_back_once(new_database: NewDatabase) -> None:
     async with running_inventory(url) as one, running_inventory(url) as other:
         await one.stock(TEAPOT=500)
         order_ids = [new_id() for _ in range(150)]
-        await asyncio.gather(*(one.reserve(order_id, TEAPOT=2) for order_id in order_ids))
-        await asyncio.gather(*(each.expire(order_id) for order_id in order_ids for each in (one, other)))
+        await one.reserve_each(order_ids, TEAPOT=2)
+        await asyncio.gather(one.expire_each(order_ids), other.expire_each(order_ids))
         assert await one.available("TEAPOT") == [(500, 0, 500)]
         released = [fact.order_id for fact in await one.facts() if isinstance(fact, StockReleased)]
         assert sorted(released) == sorted(order_ids)
