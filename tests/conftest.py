@@ -10,16 +10,16 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from chassis import broker, manifest
-from chassis.manifest import Manifest
+from chassis.contract import manifest
+from chassis.contract.manifest import Manifest
+from chassis.messaging import broker
 from chassis.testing import Tokens
+from tools.paths import ROOT
 from tools.stack.addresses import free_port
 from tools.stack.broker import Broker as BrokerServer
 from tools.stack.broker import BrokerUser
 from tools.stack.databases import migrate
 from tools.stack.postgres import Postgres
-
-ROOT = Path(__file__).parent.parent
 
 NewDatabase = Callable[[str], str]
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from chassis import errors, failpoints, ids, logs, traceparent
-from chassis.clock import Clock
+from chassis.core import errors, failpoints, ids, logs, traceparent
+from chassis.core.clock import Clock
 from chassis.database import Database, NotToBeDoneError, Row, Transaction, storable
 from chassis.saga import metrics, store
 from chassis.saga.definition import Definition

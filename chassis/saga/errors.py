@@ -1,6 +1,6 @@
 """Why a saga does not do what it is told."""
 
-from chassis import errors
+from chassis.core import errors
 
 
 class CancelTooLate(errors.FailedPrecondition):

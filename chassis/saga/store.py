@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from chassis.database import Command, Opening, Reader, Row, Transaction
+from chassis.database.statements import Statements
 from chassis.saga.encoding import from_json, to_json
 from chassis.saga.errors import SagaNotFound
 from chassis.saga.machine import State, Status
 from chassis.saga.plan import Plan
-from chassis.statements import Statements
 
 SQL = Statements("chassis.saga")
 FIRST_FENCE = 1

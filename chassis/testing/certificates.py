@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from chassis.settings import RuntimeSettings
+from chassis.core.settings import RuntimeSettings
 
 
 class Authority:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import grpc
 
-from chassis import status
-from chassis.errors import Problem
+from chassis.contract import status
+from chassis.core.errors import Problem
 
 
 @dataclass

@@ -11,16 +11,16 @@ from typing import Any
 import grpc
 from opentelemetry.trace import TracerProvider
 
-from chassis import logs
-from chassis import manifest as manifests
-from chassis.clock import Clock
+from chassis.contract import manifest as manifests
+from chassis.core import logs
+from chassis.core.clock import Clock
+from chassis.core.settings import RuntimeSettings, Secret
 from chassis.database import Database
-from chassis.host import Host
-from chassis.interceptors.authentication import AUTHORIZATION_KEY
-from chassis.peers import ASSERTED_KEY
-from chassis.runtime import Wiring
-from chassis.server import interceptors
-from chassis.settings import RuntimeSettings, Secret
+from chassis.process.host import Host
+from chassis.process.runtime import Wiring
+from chassis.process.server import interceptors
+from chassis.rpc.interceptors.authentication import AUTHORIZATION_KEY
+from chassis.rpc.peer_identity import ASSERTED_KEY
 from chassis.testing.tokens import Tokens
 
 

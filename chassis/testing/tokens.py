@@ -7,8 +7,8 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from chassis.settings import RuntimeSettings
-from chassis.tokens import ALGORITHM
+from chassis.core.settings import RuntimeSettings
+from chassis.rpc.tokens import ALGORITHM
 
 
 class Tokens:

@@ -1,6 +1,6 @@
 """The catalogue's parts, put together."""
 
-from chassis.server import Runtime, Service, serve
+from chassis.process.server import Runtime, Service, serve
 from services.catalog.servicer import CatalogServicer
 from services.catalog.usecases import UseCases
 

@@ -1,7 +1,7 @@
 """What happened to products, told as facts."""
 
+from chassis.contract.wire import timestamp
 from chassis.database import Transaction
-from chassis.wire import timestamp
 from services.catalog.domain.products import Money, Product, ProductState
 from tradewind.catalog.v1 import product_pb2
 from tradewind.catalog.v1.product_events_pb2 import ProductChanged, ProductCreated, ProductRetired

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from chassis import ids
-from chassis.call import Call
-from chassis.paging import Pages
-from chassis.wire import timestamp
+from chassis.contract.paging import Pages
+from chassis.contract.wire import timestamp
+from chassis.core import ids
+from chassis.rpc.call import Call
 from services.catalog.domain.imports import Import, Line
 from services.catalog.domain.products import Money, PriceChange, ProductFilter, Revision
 from services.catalog.publisher import money_message, product_message

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from chassis.database import Reader, Row, Transaction
-from chassis.statements import Statements
+from chassis.database.statements import Statements
 from services.catalog.domain.imports import KEPT_REJECTIONS, Batch, Import, Offer, Rejection
 from services.catalog.domain.products import Money, PriceChange, Product, ProductFilter, ProductState
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Unpack
 
-from chassis.clock import Clock
+from chassis.core.clock import Clock
 from chassis.database import Database, Transaction
 from services.catalog import publisher, store
 from services.catalog.domain.imports import Batch, Import, ImportNotFound, Line, StreamEmpty, judge

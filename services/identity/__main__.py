@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from chassis.database import DatabaseUnavailable
-from chassis.server import Runtime, Service, serve
+from chassis.process.server import Runtime, Service, serve
 from services.identity.passwords import Passwords
 from services.identity.servicer import IdentityServicer
 from services.identity.settings import Settings

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Final
 
-from chassis import errors
+from chassis.core import errors
 
 ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 REFRESH_TOKEN_LIFETIME: Final = timedelta(days=30)

@@ -1,7 +1,7 @@
 """Facts about users, for everybody who listens."""
 
+from chassis.contract.wire import timestamp
 from chassis.database import Transaction
-from chassis.wire import timestamp
 from services.identity.domain import User
 from tradewind.identity.v1.user_events_pb2 import UserRegistered
 

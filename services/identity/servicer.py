@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from chassis import ids
-from chassis.call import Call
-from chassis.wire import timestamp
+from chassis.contract.wire import timestamp
+from chassis.core import ids
+from chassis.rpc.call import Call
 from services.identity.domain import Role, TokenPair, User
 from services.identity.usecases import UseCases
 from tradewind.identity.v1 import identity_service_pb2 as pb

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chassis.settings import Secret, SettingsError
+from chassis.core.settings import Secret, SettingsError
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from chassis import ids
-from chassis.settings import SettingsError
-from chassis.tokens import ALGORITHM
+from chassis.core import ids
+from chassis.core.settings import SettingsError
+from chassis.rpc.tokens import ALGORITHM
 from services.identity.domain import (
     ACCESS_TOKEN_LIFETIME,
     AccessToken,

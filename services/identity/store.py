@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from chassis.database import Reader, Row, Transaction
-from chassis.statements import Statements
+from chassis.database.statements import Statements
 from services.identity.domain import (
     ATTEMPT_SETTLES_AFTER,
     ATTEMPTS_AT_ONCE,

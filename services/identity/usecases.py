@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Final
 
-from chassis import ids
-from chassis.clock import Clock
+from chassis.core import ids
+from chassis.core.clock import Clock
 from chassis.database import Database, Transaction
 from services.identity import domain, publisher, store
 from services.identity.domain import (

@@ -1,6 +1,6 @@
 """Wires inventory together and serves it."""
 
-from chassis.server import Runtime, Service, serve
+from chassis.process.server import Runtime, Service, serve
 from services.inventory.servicer import InventoryServicer
 from services.inventory.settings import Settings
 from services.inventory.usecases import UseCases

@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from chassis import errors
+from chassis.core import errors
 
 MOST_ON_HAND: Final = 1_000_000_000
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from chassis.contract.wire import timestamp
 from chassis.database import Transaction
-from chassis.wire import timestamp
 from services.inventory.domain import Line, Move, State, Stock
 from tradewind.inventory.v1.stock_events_pb2 import StockCommitted, StockDepleted, StockReleased, StockReserved
 from tradewind.inventory.v1.stock_pb2 import StockLine

@@ -6,9 +6,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from chassis import ids
-from chassis.call import Call
-from chassis.wire import timestamp
+from chassis.contract.wire import timestamp
+from chassis.core import ids
+from chassis.rpc.call import Call
 from services.inventory.domain import Adjustment, Line, Receipt, Reservation, State, Stock, canonical
 from services.inventory.publisher import line_messages
 from services.inventory.usecases import UseCases

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from chassis.settings import SettingsError
+from chassis.core.settings import SettingsError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from chassis.database import Reader, Row, Transaction, TransactionConflict, UniqueViolation
-from chassis.statements import Statements
+from chassis.database.statements import Statements
 from services.inventory.domain import (
     MAY_COME_FROM,
     Adjustment,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chassis.clock import Clock
+from chassis.core.clock import Clock
 from chassis.database import Database, Transaction
 from services.inventory import publisher, store
 from services.inventory.domain import (

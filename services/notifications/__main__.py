@@ -1,6 +1,6 @@
 """Wires notifications together and serves it."""
 
-from chassis.server import Runtime, Service, serve
+from chassis.process.server import Runtime, Service, serve
 from services.notifications.mailer import Mailer
 from services.notifications.rendering import Renderer
 from services.notifications.sender import Sender

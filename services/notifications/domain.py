@@ -8,8 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from chassis import errors
-from chassis.currency import minor_digits
+from chassis.core import errors
+from chassis.core.currency import minor_digits
 
 FIRST_DELAY: Final = timedelta(seconds=2)
 LONGEST_DELAY: Final = timedelta(hours=1)

@@ -14,7 +14,7 @@ from aiosmtplib import (
     SMTPSenderRefused,
 )
 
-from chassis.settings import host_and_port
+from chassis.core.settings import host_and_port
 from services.notifications.domain import Mail, Refusal
 from services.notifications.settings import Settings
 

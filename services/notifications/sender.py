@@ -10,10 +10,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from chassis import errors, failpoints, logs
-from chassis.clock import Clock
+from chassis.core import errors, failpoints, logs
+from chassis.core.clock import Clock
+from chassis.core.waiting import until_set
 from chassis.database import Database
-from chassis.waiting import until_set
 from services.notifications import metrics, store
 from services.notifications.domain import Delivery, Letter, Refusal, State
 from services.notifications.mailer import Mailer, MailServerAway

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from chassis.call import Call
-from chassis.paging import Pages
-from chassis.wire import timestamp
+from chassis.contract.paging import Pages
+from chassis.contract.wire import timestamp
+from chassis.rpc.call import Call
 from services.notifications.domain import Delivery, Preferences, State, Topic
 from services.notifications.usecases import UseCases
 from tradewind.notifications.v1 import delivery_pb2

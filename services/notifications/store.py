@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chassis.database import Reader, Row, Transaction
-from chassis.statements import Statements
+from chassis.database.statements import Statements
 from services.notifications.domain import (
     Delivery,
     Letter,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chassis.consumer import Fact, Subscription
 from chassis.database import Transaction
+from chassis.messaging.consumer import Fact, Subscription
 from services.notifications.domain import Money, Order, OrderLine, Recipient, Template
 from services.notifications.usecases import UseCases
 from tradewind.identity.v1.user_events_pb2 import UserRegistered

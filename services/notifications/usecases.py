@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from chassis import ids
-from chassis.clock import Clock
+from chassis.core import ids
+from chassis.core.clock import Clock
 from chassis.database import Database, Transaction
 from services.notifications import store
 from services.notifications.domain import (

@@ -1,7 +1,7 @@
 """Wires orders together and serves it."""
 
+from chassis.process.server import Runtime, Service, serve
 from chassis.saga.driver import Driver, Limits
-from chassis.server import Runtime, Service, serve
 from services.orders.peers import Peers
 from services.orders.saga import checkout
 from services.orders.servicer.orders import OrderServicer

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from chassis import errors
+from chassis.core import errors
 
 LARGEST_TOTAL = 10_000_000_000_000
 

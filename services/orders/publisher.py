@@ -1,7 +1,7 @@
 """What happened to orders, told as facts: one when it is placed, one when it ends."""
 
+from chassis.contract.wire import timestamp
 from chassis.database import Transaction
-from chassis.wire import timestamp
 from services.orders.domain import Money, Order, OrderLine
 from tradewind.orders.v1 import order_pb2
 from tradewind.orders.v1.order_events_pb2 import OrderCancelled, OrderConfirmed, OrderPlaced

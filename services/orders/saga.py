@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from chassis import ids
-from chassis.clock import Clock
+from chassis.core import ids
+from chassis.core.clock import Clock
 from chassis.database import Transaction
 from chassis.saga.definition import Definition, Step
 from chassis.saga.history import Happening, What

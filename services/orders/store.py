@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chassis.database import Reader, Row, Transaction
-from chassis.statements import Statements
+from chassis.database.statements import Statements
 from services.orders.domain import Money, Order, OrderLine, OrderState, OrderStep, Progress
 
 SQL = Statements("services.orders")

@@ -1,6 +1,6 @@
 """Wires payments together and serves it."""
 
-from chassis.server import Runtime, Service, serve
+from chassis.process.server import Runtime, Service, serve
 from services.payments.peers import Provider
 from services.payments.servicer import PaymentServicer
 from services.payments.settings import Settings

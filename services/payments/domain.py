@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from chassis import errors
+from chassis.core import errors
 
 
 class PaymentNotFound(errors.NotFound):

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
-from chassis import errors, ids
+from chassis.core import errors, ids
 from services.payments.domain import Charge, ChargeLost, Intent, Money, ProviderOutcomeUnknown, State
 from tradewind.provider.v1 import charge_pb2
 from tradewind.provider.v1 import provider_service_pb2 as pb

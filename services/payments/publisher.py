@@ -5,8 +5,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from chassis.contract.wire import timestamp
 from chassis.database import Transaction
-from chassis.wire import timestamp
 from services.payments.domain import Money, Payment, State
 from tradewind.payments.v1.payment_events_pb2 import (
     PaymentAuthorized,

@@ -1,8 +1,8 @@
 """The contract of payments, answered by its use cases."""
 
-from chassis.call import Call
-from chassis.paging import Pages
-from chassis.wire import timestamp
+from chassis.contract.paging import Pages
+from chassis.contract.wire import timestamp
+from chassis.rpc.call import Call
 from services.payments.domain import Account, LedgerEntry, Money, Payment, State
 from services.payments.publisher import money_message
 from services.payments.usecases import UseCases

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from chassis import ids
+from chassis.core import ids
 from chassis.database import Reader, Row, Transaction
-from chassis.statements import Statements
+from chassis.database.statements import Statements
 from services.payments.domain import BOOKINGS, Account, Intent, LedgerEntry, Money, Payment, State
 
 SQL = Statements("services.payments")

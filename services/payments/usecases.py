@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from chassis import errors, failpoints, logs
-from chassis.clock import Clock
+from chassis.core import errors, failpoints, logs
+from chassis.core.clock import Clock
 from chassis.database import Database, Reader, Transaction
 from services.payments import publisher, store
 from services.payments.domain import Charge, Intent, LedgerEntry, Money, Payment, PaymentNotFound

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.architecture.checkout import ROOT
+from tools.paths import ROOT
 
 
 def test_imports_point_one_way() -> None:

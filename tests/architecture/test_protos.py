@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.checkout import ROOT, relative
+from tests.architecture.checkout import relative
+from tools.paths import ROOT
 
 PROTOS = sorted((ROOT / "protos").rglob("*.proto"))
 SHARED = {"policy", "type"}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from chassis import manifest
-from tests.architecture.checkout import ROOT, relative
+from chassis.contract import manifest
+from tests.architecture.checkout import relative
+from tools.paths import ROOT
 
 SERVICES = sorted(path.parent for path in ROOT.glob("services/*/__init__.py"))
 

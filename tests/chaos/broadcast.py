@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import nats
 from google.protobuf.message import Message
 
-from chassis import contract
-from chassis.broker import stream_of, subject_of
+from chassis.contract import descriptors
+from chassis.messaging.broker import stream_of, subject_of
 
 
 async def broadcast(broker_url: str, fact: Message, event_id: str) -> None:
@@ -20,6 +20,6 @@ async def broadcast(broker_url: str, fact: Message, event_id: str) -> None:
         "ce-time": datetime.now(UTC).isoformat(),
         "content-type": "application/protobuf",
     }
-    aggregate_id = getattr(fact, contract.aggregate_id_field(fact.DESCRIPTOR))
+    aggregate_id = getattr(fact, descriptors.aggregate_id_field(fact.DESCRIPTOR))
     async with await nats.connect(broker_url) as client:
         await client.jetstream().publish(subject_of(name, aggregate_id), fact.SerializeToString(), headers=envelope)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chassis.broker import provisioning
+from chassis.messaging.broker import provisioning
 from tests.chaos import invariants
 from tests.chaos.doors import Doors
 from tests.chaos.market import ORCHESTRATORS, PLENTY, Market

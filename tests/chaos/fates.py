@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from chassis.failpoints import VARIABLE
+from chassis.core.failpoints import VARIABLE
 from tests.chaos.waiting import until_nothing
 from tools.stack.stack import Stack
 

@@ -9,7 +9,7 @@ from tests.chaos.doors import Doors
 from tests.chaos.records import Records
 from tests.chaos.waiting import insisted, until_nothing
 from tests.journeys.world import Person, new_id
-from tools.provider.domain import Card
+from tools.stack.fakes.provider.domain import Card
 from tools.stack.stack import Stack
 from tradewind.orders.v1 import order_service_pb2 as pb
 from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from unittest.mock import Mock
 
-from chassis import contract
-from chassis.clock import SystemClock
+from chassis.contract import descriptors
+from chassis.core.clock import SystemClock
 from chassis.saga.definition import Action, Definition
 from services.orders.domain import Checkout, Item, Money
 from services.orders.peers import Peers
@@ -79,7 +79,7 @@ def replies_of(service: str, methods: Iterable[str]) -> list[str]:
 
 def answers_of_the_provider(methods: Iterable[str]) -> list[str]:
     """Between the provider's answer and the commit in payments, in those of the methods that ask it."""
-    names = {contract.method(method).short_name for method in methods}
+    names = {descriptors.method(method).short_name for method in methods}
     return [f"payments.{intent}.after_provider" for intent in Intent if intent.capitalize() in names]
 
 

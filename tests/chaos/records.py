@@ -15,7 +15,7 @@ from google.protobuf import symbol_database
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from psycopg.rows import dict_row
 
-from chassis.peers import ASSERTED_KEY
+from chassis.rpc.peer_identity import ASSERTED_KEY
 from tests.chaos.doors import Doors
 from tools.stack.stack import Stack
 from tradewind.inventory.v1 import stock_events_pb2 as _stock_events  # noqa: F401 — registers its messages

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chassis import errors
-from chassis.peers import ASSERTED_KEY
+from chassis.core import errors
+from chassis.rpc.peer_identity import ASSERTED_KEY
 from tests.chaos.broadcast import broadcast
 from tests.chaos.market import ORCHESTRATORS, Market
 from tests.chaos.waiting import insisted

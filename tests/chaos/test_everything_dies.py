@@ -5,7 +5,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 
 from chassis.database import Database
-from chassis.replay import replay
+from chassis.messaging.replay import replay
 from tests.chaos.market import ORCHESTRATORS, Market
 from tests.chaos.records import PUBLISHERS
 

@@ -4,7 +4,7 @@ import re
 
 from tests.chaos.places import edges, on_the_way, on_the_way_back
 from tests.chaos.test_service_crashes import BACK, FORTH
-from tests.conftest import ROOT
+from tools.paths import ROOT
 
 REACHED = re.compile(r'failpoints\.reach\(f?"([^"]+)"\)')
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.chaos.market import Market
-from tools.provider.domain import Card
+from tools.stack.fakes.provider.domain import Card
 
 
 async def test_every_card_is_charged_once_or_declined(market: Market) -> None:

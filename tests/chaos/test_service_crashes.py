@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 import pytest
 
-from chassis import errors
+from chassis.core import errors
 from tests.chaos.fates import armed
 from tests.chaos.market import ORCHESTRATORS, Market
 from tests.chaos.places import (
@@ -19,7 +19,7 @@ from tests.chaos.places import (
     lost_answers,
     replies_of,
 )
-from tools.provider.domain import Card
+from tools.stack.fakes.provider.domain import Card
 
 COUNTER = ORCHESTRATORS[-1]
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import grpc
 
-from chassis import status
+from chassis.contract import status
 
 LONGEST_SECONDS = 90.0
 LOOK_AGAIN_SECONDS = 0.1

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import protovalidate
@@ -11,9 +10,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescript
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from buf.validate import validate_pb2
+from tools.paths import ROOT
 from tradewind.policy.v1 import policy_pb2
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def _files() -> Iterator[FileDescriptor]:

@@ -4,7 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.contract.image import EVENTS, METHODS, ROOT, method_name
+from tests.contract.image import EVENTS, METHODS, method_name
+from tools.paths import ROOT
 
 
 def methods_called(package: str) -> set[str]:

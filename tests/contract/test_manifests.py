@@ -3,10 +3,11 @@
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
-from chassis import manifest
-from chassis.manifest import Manifest
-from tests.contract.image import EVENTS, METHODS, ROOT, method_name
+from chassis.contract import manifest
+from chassis.contract.manifest import Manifest
+from tests.contract.image import EVENTS, METHODS, method_name
 from tests.contract.sources import events_named, methods_called, services_wired
+from tools.paths import ROOT
 from tradewind.policy.v1 import policy_pb2
 
 MANIFESTS = manifest.find(ROOT)

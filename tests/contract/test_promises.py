@@ -13,8 +13,8 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from buf.validate import validate_pb2
-from tests.contract.image import ROOT
 from tools.check.promises import broken
+from tools.paths import ROOT
 from tradewind.policy.v1 import policy_pb2
 
 ORDERS = "tradewind.orders.v1"

@@ -6,9 +6,9 @@ import pytest
 
 from chassis.testing import ManualClock, Tokens
 from tests.conftest import NewDatabase
-from tests.integration.catalog_client import Catalog, running_catalog
-from tests.integration.edge_client import EdgeClient, running_client
-from tests.integration.shop import Shop, open_shop
+from tests.integration.catalog.client import Catalog, running_catalog
+from tests.integration.edge.client import EdgeClient, running_client
+from tests.integration.orders.shop import Shop, open_shop
 
 
 @pytest.fixture(scope="session")

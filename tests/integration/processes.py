@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 
-from tests.conftest import ROOT
+from tools.paths import ROOT
 
 KILLED = -signal.SIGKILL
 

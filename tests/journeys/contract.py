@@ -8,9 +8,9 @@ import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 
-from chassis import contract, status
-from chassis.contract import Method
-from tools.stack.paths import ROOT
+from chassis.contract import descriptors, status
+from chassis.contract.descriptors import Method
+from tools.paths import ROOT
 
 
 def _methods() -> list[Method]:
@@ -19,7 +19,7 @@ def _methods() -> list[Method]:
     for file in image.file:
         if file.service and file.package.startswith("tradewind."):
             import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
-            found += [m for service in file.service for m in contract.methods_of(f"{file.package}.{service.name}")]
+            found += [m for service in file.service for m in descriptors.methods_of(f"{file.package}.{service.name}")]
     return found
 
 

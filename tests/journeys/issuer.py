@@ -9,8 +9,8 @@ import psycopg
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from chassis.settings import RuntimeSettings
-from chassis.tokens import ALGORITHM
+from chassis.core.settings import RuntimeSettings
+from chassis.rpc.tokens import ALGORITHM
 from services.identity.signing import Seal
 from tools.stack.stack import Stack
 

@@ -7,8 +7,8 @@ import grpc
 import httpx
 import pytest
 
-from chassis import status
-from chassis.errors import Problem
+from chassis.contract import status
+from chassis.core.errors import Problem
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:

@@ -10,7 +10,7 @@ import pytest
 from tests.journeys.contract import METHODS, ask
 from tests.journeys.refusals import refusal
 from tests.journeys.world import PASSWORD, Person, World, eventually, new_id
-from tools.demo.shop import Shop
+from tools.client.shop import Shop
 
 
 @pytest.fixture

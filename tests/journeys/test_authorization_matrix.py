@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from google.protobuf.message import Message
 
-from chassis import manifest
-from chassis.contract import Caller, Method
+from chassis.contract import manifest
+from chassis.contract.descriptors import Caller, Method
 from tests.journeys.contract import METHODS, ask, process_of
 from tests.journeys.world import Person, World, new_id
 

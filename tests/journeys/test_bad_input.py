@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from chassis import errors
+from chassis.core import errors
 from tests.journeys.refusals import code_of, metadata, problem_of, refusal, violations
 from tests.journeys.world import Person, World, new_id
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub

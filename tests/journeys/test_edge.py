@@ -10,7 +10,7 @@ import grpc
 import httpx
 import pytest
 
-from chassis.contract import Caller, Method
+from chassis.contract.descriptors import Caller, Method
 from tests.journeys.contract import METHODS
 from tests.journeys.refusals import code_of, refusal
 from tests.journeys.world import PASSWORD, Person, World, eventually, new_id

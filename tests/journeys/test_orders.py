@@ -8,7 +8,7 @@ import pytest
 from tests.journeys.books import Books
 from tests.journeys.refusals import refusal
 from tests.journeys.world import STOCKED, Person, World
-from tools.demo.shop import Happening
+from tools.client.shop import Happening
 from tradewind.orders.v1 import order_service_pb2 as orders
 from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
 

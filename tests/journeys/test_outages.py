@@ -13,7 +13,7 @@ from tests.journeys.books import Books
 from tests.journeys.refusals import problem_of, refusal
 from tests.journeys.world import STOCKED, Person, World, eventually, new_id
 from tools.demo import mailbox
-from tools.stack.paths import ROOT
+from tools.paths import ROOT
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
@@ -163,7 +163,7 @@ async def _all_told(books: Books, *services: str) -> None:
 async def _replay(world: World, service: str) -> None:
     """Run the tool that tells the facts of the last hour again."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tools.events", "replay", service, "--since", "1h"),
+        *(sys.executable, "-m", "tools.ops", "replay", service, "--since", "1h"),
         cwd=ROOT,
         env={"TRADEWIND_STATE_DIR": str(world.stack.directory.root), "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
         stdout=asyncio.subprocess.PIPE,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.journeys.world import Person, World, new_id
-from tools.stack.paths import ROOT
+from tools.paths import ROOT
 
 IMAGE = ROOT / "gen" / "tradewind.binpb"
 CATALOG = "tradewind.catalog.v1.CatalogService"

@@ -4,7 +4,7 @@ from tests.journeys.refusals import refusal
 from tests.journeys.world import Person, World, new_id
 from tools.importer import retail
 from tools.importer.upload import Upload
-from tools.stack.paths import ROOT
+from tools.paths import ROOT
 
 
 async def test_a_product_from_its_first_day_to_its_last(world: World, ada: Person) -> None:

@@ -13,7 +13,7 @@ import grpc
 import httpx
 
 from tests.journeys.issuer import Issuer
-from tools.demo.shop import Happening, Shop
+from tools.client.shop import Happening, Shop
 from tools.stack.options import Options
 from tools.stack.stack import Stack
 from tradewind.inventory.v1 import inventory_service_pb2 as inventory

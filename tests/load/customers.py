@@ -9,7 +9,7 @@ import grpc
 import httpx
 
 from tests.journeys.world import Person, World, new_id
-from tools.demo.shop import Happening, Refused
+from tools.client.shop import Happening, Refused
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.orders.v1 import order_service_pb2 as orders

@@ -12,10 +12,10 @@ from typing import Final
 
 import grpc
 
-from chassis import contract
+from chassis.contract import descriptors
 from tools.bench.processes import Meter
 from tools.bench.servers import SERVICE
-from tools.stack.paths import ROOT
+from tools.paths import ROOT
 from tradewind.inventory.v1.inventory_service_pb2 import GetAvailabilityRequest
 from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 
@@ -25,7 +25,7 @@ ROUNDS: Final = 5
 CALLS_PER_ROUND: Final = 4_000
 WARM_UP_CALLS: Final = 1_000
 CALLERS: Final = 8
-METHOD: Final = contract.method(f"{SERVICE}/GetAvailability")
+METHOD: Final = descriptors.method(f"{SERVICE}/GetAvailability")
 
 
 @dataclass(frozen=True)

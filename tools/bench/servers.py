@@ -14,11 +14,12 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from chassis import logs, manifest
-from chassis.host import Host
-from chassis.runtime import Service
-from chassis.server import freeze_garbage, interceptors
-from chassis.settings import RuntimeSettings
+from chassis.contract import manifest
+from chassis.core import logs
+from chassis.core.settings import RuntimeSettings
+from chassis.process.host import Host
+from chassis.process.runtime import Service
+from chassis.process.server import freeze_garbage, interceptors
 from chassis.testing import Tokens
 from tradewind.inventory.v1 import inventory_service_pb2, inventory_service_pb2_grpc, stock_pb2
 
@@ -76,7 +77,7 @@ async def opentelemetry() -> None:
 
 
 async def chassis() -> None:
-    """As `chassis.server.serve` has it, everything on; only the database is left out."""
+    """As `chassis.process.server.serve` has it, everything on; only the database is left out."""
     declared = replace(manifest.of_package("services.inventory"), database=False)
     logs.configure(declared.name, "dev", "info")
     own = RuntimeSettings(

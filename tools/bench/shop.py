@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import grpc
 
-from tools.demo.shop import Shop
+from tools.client.shop import Shop
 from tools.demo.story import CATALOGUE
 from tools.importer import retail
 from tools.importer.upload import Upload

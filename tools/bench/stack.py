@@ -15,8 +15,8 @@ from typing import Final
 
 from tools.bench.processes import Memory, Meter, Processes
 from tools.bench.shop import BenchShop
+from tools.paths import ROOT
 from tools.stack import state
-from tools.stack.paths import ROOT
 from tools.stack.state import Record, StateDir
 
 STARTS: Final = 3

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from chassis import manifest
+from chassis.contract import manifest
 from tools.bench import calls, orders, stack
-from tools.stack.paths import ROOT
+from tools.paths import ROOT
 
 LARGEST_CHASSIS_FACTOR = 1.5
 FEWEST_ORDERS_PER_SECOND = 100

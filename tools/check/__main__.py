@@ -7,7 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tools.check.checks import CHECKS, ROOT, Check
+from tools.check.checks import CHECKS, Check
+from tools.paths import ROOT
 
 
 @dataclass(frozen=True)

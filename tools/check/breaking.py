@@ -10,9 +10,9 @@ import sys
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from tools.check.checks import ROOT
 from tools.check.promises import broken
 from tools.check.releases import last_release, no_longer_as_in
+from tools.paths import ROOT
 
 IMAGE = "gen/tradewind.binpb"
 GOLDEN = "tests/contract/golden"

@@ -2,9 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -18,7 +15,7 @@ class Check:
 # The slowest first, since two run at a time.
 CHECKS = (
     Check("types", ("mypy",)),
-    Check("gen/ is what the protos and manifests say", (sys.executable, "-m", "tools.generate", "--check")),
+    Check("gen/ is what the protos and manifests say", (sys.executable, "-m", "tools.codegen", "--check")),
     Check("imports point one way", ("lint-imports", "--cache-dir", ".cache/import-linter")),
     Check("Python lint", ("ruff", "check", ".")),
     Check("Python format", ("ruff", "format", "--check", ".")),

@@ -8,14 +8,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.check.checks import ROOT
 from tools.check.releases import last_release, no_longer_as_in
+from tools.paths import ROOT
 
 
 def main() -> int:
     """Lint the upward halves, at the same relative paths and lines, so that what squawk says can be followed."""
     release = last_release()
-    edited = no_longer_as_in(release, "chassis/migrations/*.sql", "services/*/migrations/*.sql") if release else []
+    edited = (
+        no_longer_as_in(release, "chassis/database/migrations/*.sql", "services/*/migrations/*.sql") if release else []
+    )
     for path in edited:
         print(f"{path} is part of {release}, and stays as it is: write a new migration")
     with tempfile.TemporaryDirectory(prefix="tradewind-migrations-") as folder:
@@ -27,7 +29,7 @@ def main() -> int:
 
 def migrations() -> list[Path]:
     """Every migration, relative to the checkout."""
-    found = [*ROOT.glob("chassis/migrations/*.sql"), *ROOT.glob("services/*/migrations/*.sql")]
+    found = [*ROOT.glob("chassis/database/migrations/*.sql"), *ROOT.glob("services/*/migrations/*.sql")]
     return sorted(path.relative_to(ROOT) for path in found)
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from tools.check.checks import ROOT
+from tools.paths import ROOT
 
 
 def last_release() -> str | None:

@@ -7,8 +7,8 @@ import sys
 import grpc
 import httpx
 
-from chassis.errors import Problem
-from tools.demo.shop import Refused, Shop
+from chassis.core.errors import Problem
+from tools.client.shop import Refused, Shop
 from tools.demo.stage import NotAsTold, Stage
 from tools.demo.story import LANTERN, Story
 from tools.stack import commands, state

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from rich.table import Table
 
-from tools.demo.shop import Happening
+from tools.client.shop import Happening
 from tools.stack.terminal import open_console
 
 _COLOURS = {"CONFIRMED": "green", "CANCELLED": "yellow", "CANCELLING": "yellow"}

@@ -3,8 +3,8 @@
 import uuid
 from pathlib import Path
 
+from tools.client.shop import Happening, Shop
 from tools.demo import mailbox
-from tools.demo.shop import Happening, Shop
 from tools.demo.stage import Stage
 from tools.importer import retail
 from tools.importer.upload import Upload

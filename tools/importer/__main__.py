@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from chassis.errors import Problem
+from chassis.core.errors import Problem
 from tools.importer import report, retail
 from tools.importer.upload import Outcome, Upload, log_in
 from tools.stack import state

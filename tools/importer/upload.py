@@ -9,7 +9,8 @@ from typing import TypeVar
 import grpc
 import stamina
 
-from chassis import errors, status
+from chassis.contract import status
+from chassis.core import errors
 from tools.importer.retail import Catalogue, Product
 from tradewind.catalog.v1.catalog_service_pb2 import GetImportRequest, ImportProductsRequest, ImportReport
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub

@@ -17,7 +17,7 @@ ADMIN = "admin"
 
 @dataclass(frozen=True)
 class BrokerUser:
-    """One service's account: its password and NATS permissions (`chassis.broker.permissions`)."""
+    """One service's account: its password and NATS permissions (`chassis.messaging.broker.permissions`)."""
 
     password: str
     permissions: Mapping[str, Any]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rich.live import Live
 
+from tools.paths import ROOT
 from tools.stack import display, orphans, state
 from tools.stack.addresses import FreePorts, default_ports
 from tools.stack.errors import NotRunning, StackError, last_lines
 from tools.stack.options import Options
-from tools.stack.paths import ROOT
 from tools.stack.state import Record, StateDir
 from tools.stack.supervisor import supervise
 from tools.stack.terminal import open_console

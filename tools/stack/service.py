@@ -8,11 +8,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import get_args, get_type_hints
 
-from chassis.manifest import Manifest
-from chassis.settings import RuntimeSettings, Secret
+from chassis.contract.manifest import Manifest
+from chassis.core.settings import RuntimeSettings, Secret
+from tools.paths import ROOT
 from tools.stack import secrets
 from tools.stack.health import is_serving
-from tools.stack.paths import ROOT
 from tools.stack.process import Program
 from tools.stack.server import Server
 from tools.stack.state import StateDir

@@ -7,14 +7,14 @@ from typing import ParamSpec
 
 import nats.errors
 
-from chassis.broker import provision as provision_broker
-from chassis.manifest import Manifest
+from chassis.contract.manifest import Manifest
+from chassis.messaging.broker import provision as provision_broker
+from tools.paths import migration_folders
 from tools.stack import secrets, service
 from tools.stack.addresses import is_free, who_listens
 from tools.stack.databases import migrate
 from tools.stack.errors import StackError
 from tools.stack.parts import Parts
-from tools.stack.paths import migration_folders
 from tools.stack.state import StateDir
 
 P = ParamSpec("P")

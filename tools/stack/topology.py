@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from chassis.manifest import Manifest
+from chassis.contract.manifest import Manifest
 from tools.stack.addresses import HOST, OPERATIONS_OFFSET, REPLICA_OFFSET, PortPlan
 
 

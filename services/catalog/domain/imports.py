@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from chassis import errors
-from chassis.currency import minor_digits
+from chassis.core import errors
+from chassis.core.currency import minor_digits
 from services.catalog.domain.products import Money, canonical
 
 BATCH_LINES: Final = 1_000

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypedDict, Unpack
 
-from chassis import errors
+from chassis.core import errors
 
 
 class SkuTaken(errors.AlreadyExists):

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from chassis import ids
-from chassis.call import Call
-from chassis.paging import Pages
-from chassis.wire import timestamp
+from chassis.contract.paging import Pages
+from chassis.contract.wire import timestamp
+from chassis.core import ids
+from chassis.rpc.call import Call
 from services.orders.domain import Item, Order, OrderState, OrderStep, Progress
 from services.orders.publisher import line_message, money_message
 from services.orders.usecases.orders import Orders

@@ -1,11 +1,11 @@
 """Sagas on the wire."""
 
-from chassis.call import Call
-from chassis.paging import Pages
+from chassis.contract.paging import Pages
+from chassis.contract.wire import timestamp
+from chassis.rpc.call import Call
 from chassis.saga.machine import Status
 from chassis.saga.store import Account
 from chassis.saga.story import sentence
-from chassis.wire import timestamp
 from services.orders.usecases.sagas import Sagas
 from tradewind.orders.v1 import saga_pb2
 from tradewind.orders.v1 import saga_service_pb2 as pb

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
-from chassis import ids
-from chassis.call import Principal
-from chassis.clock import Clock
+from chassis.core import ids
+from chassis.core.clock import Clock
 from chassis.database import Database, Reader, Transaction
+from chassis.rpc.call import Principal
 from chassis.saga.driver import Driver
 from chassis.saga.errors import AlreadyCompensating
 from chassis.saga.events import CancelAsked

@@ -1,8 +1,8 @@
 """What staff do with sagas that cannot end by themselves."""
 
-from chassis.call import Principal
-from chassis.clock import Clock
+from chassis.core.clock import Clock
 from chassis.database import Database, Transaction
+from chassis.rpc.call import Principal
 from chassis.saga import store as sagas
 from chassis.saga.driver import Driver
 from chassis.saga.events import ForceCompensateAsked, ForceCompleteAsked, RetryAsked, Wish

@@ -1,0 +1,1 @@
+"""What the protos and the manifests declare, as Python values, and the forms every answer keeps to."""

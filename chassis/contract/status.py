@@ -1,0 +1,102 @@
+"""Problems as gRPC statuses with google.rpc details, and back."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from chassis.core import errors
+from chassis.core.errors import Kind, Problem, Violation
+
+DOMAIN = "tradewind.dev"
+DETAILS_KEY = "grpc-status-details-bin"
+
+CODES = {kind: next(code for code in grpc.StatusCode if code.value[0] == kind.value) for kind in Kind}
+
+# What a code means without details. A server that stops says CANCELLED; who gives up a call of theirs is not told.
+_UNTOLD = {CODES[kind]: problem for kind, problem in errors.BY_KIND.items()} | {
+    grpc.StatusCode.CANCELLED: errors.Unavailable
+}
+
+
+def to_status(problem: Problem) -> status_pb2.Status:
+    """The problem as a google.rpc.Status: ErrorInfo always, BadRequest and RetryInfo where they say something."""
+    status = status_pb2.Status(code=problem.kind.value, message=problem.message)
+    _attach(status, error_details_pb2.ErrorInfo(reason=problem.reason, domain=DOMAIN, metadata=problem.metadata))
+    if isinstance(problem, errors.InvalidArgument) and problem.violations:
+        _attach(status, _bad_request(problem.violations))
+    if problem.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromTimedelta(problem.retry_after)
+        _attach(status, error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+def from_status(status: status_pb2.Status) -> Problem:
+    """The problem a status tells of. A status without our details becomes a problem of its code alone."""
+    info, bad_request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), None
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad_request)
+        delay = error_details_pb2.RetryInfo()
+        if detail.Unpack(delay):
+            retry = delay.retry_delay.ToTimedelta()
+    kind = Kind(status.code) if status.code in {k.value for k in Kind} else Kind.INTERNAL
+    return _problem(kind, status.message, info, bad_request, retry)
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> Problem:
+    """The problem a failed call tells of. UNKNOWN and the like, which no Tradewind service sends, become Internal."""
+    told = _told(error)
+    if told.code == error.code().value[0]:
+        return from_status(told)
+    return _UNTOLD.get(error.code(), errors.Internal)(
+        error.details() or error.code().name, reason=f"PEER_{error.code().name}"
+    )
+
+
+def _told(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            with suppress(DecodeError):
+                return status_pb2.Status.FromString(value)
+    return status_pb2.Status()
+
+
+def _problem(
+    kind: Kind,
+    message: str,
+    info: error_details_pb2.ErrorInfo,
+    bad_request: error_details_pb2.BadRequest,
+    retry_after: timedelta | None,
+) -> Problem:
+    reason = info.reason or kind.name
+    if kind is Kind.INVALID_ARGUMENT:
+        violations = tuple(Violation(v.field, v.description, v.reason) for v in bad_request.field_violations)
+        problem: Problem = errors.InvalidArgument(message, reason=reason, violations=violations)
+    else:
+        problem = errors.BY_KIND[kind](message, reason=reason, retry_after=retry_after)
+    # Not by keyword: whoever is asked may call a key `reason`.
+    problem.metadata = dict(info.metadata)
+    return problem
+
+
+def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequest:
+    return error_details_pb2.BadRequest(
+        field_violations=[
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description, reason=v.reason)
+            for v in violations
+        ]
+    )
+
+
+def _attach(
+    status: status_pb2.Status,
+    detail: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
+) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status.details.append(packed)

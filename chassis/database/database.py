@@ -1,0 +1,109 @@
+"""A service's PostgreSQL database: statements, transactions, and what becomes of them when it goes away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from typing import TypeVar
+
+from chassis.core.errors import TransientProblem
+from chassis.database.pool import Command, Pool, Result
+from chassis.database.sqlstate import TransactionConflict
+from chassis.database.transaction import Opening, Reader, Transaction, run
+
+T = TypeVar("T")
+
+CONFLICT_ATTEMPTS = 4
+
+_in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
+
+
+def in_transaction() -> bool:
+    """Whether the current task holds a transaction open, and so must not call a peer."""
+    return _in_transaction.get()
+
+
+def storable(text: str) -> str:
+    """The text as PostgreSQL can hold it, which is without NUL: for what must be kept, whatever it says."""
+    return text.replace("\0", "\ufffd")
+
+
+class Database:
+    """One service's database."""
+
+    def __init__(self, url: str, *, name: str = "tradewind", max_connections: int = 10, max_waiting: int = 200) -> None:
+        self.published = asyncio.Event()
+        """Set whenever a transaction with facts has committed: what the relay waits for."""
+        self._pool = Pool(url, name=name, max_connections=max_connections, max_waiting=max_waiting)
+
+    async def open(self) -> None:
+        """Begin to connect; whether the database can be reached is told by `is_reachable`."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    async def is_reachable(self) -> bool:
+        """Whether the database answers now."""
+        try:
+            async with self.read() as reader:
+                await reader.one("SELECT 1")
+        except TransientProblem:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def read(self, opening: Opening | None = None) -> AsyncIterator[Reader]:
+        """Single statements, each on its own; no connection is held between them.
+
+        One whose connection turns out to be dead is sent once more, so it must be a query, or idempotent. An opening
+        statement goes ahead of each, in its transaction; NotToBeDoneError when it is violated.
+        """
+        yield _PoolReader(self._pool, opening)
+
+    @asynccontextmanager
+    async def transaction(self, opening: Opening | None = None) -> AsyncIterator[Transaction]:
+        """BEGIN, the block, COMMIT; ROLLBACK when the block raises. Not to be nested.
+
+        Raises NotToBeDoneError when the opening statement is violated, which shows with the first result that the block
+        asks for, or at its end. No statement may take longer than the deadline of the current call leaves.
+        """
+        if in_transaction():
+            raise RuntimeError("this task has a transaction open already")
+        tx = Transaction(self._pool, opening)
+        _in_transaction.set(True)
+        try:
+            yield tx
+            await tx.commit()
+        finally:
+            _in_transaction.set(False)
+            await tx.end()
+        if tx.publishes:
+            self.published.set()
+
+    async def retrying(self, effect: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `effect` in a transaction; again from its start, if it met another one."""
+        for _ in range(CONFLICT_ATTEMPTS - 1):
+            with suppress(TransactionConflict):
+                return await self._run(effect)
+        return await self._run(effect)
+
+    async def _run(self, effect: Callable[[Transaction], Awaitable[T]]) -> T:
+        async with self.transaction() as tx:
+            return await effect(tx)
+
+
+class _PoolReader(Reader):
+    """Takes a connection for each statement. A result is complete when it arrives, so none is needed to read it."""
+
+    def __init__(self, pool: Pool, opening: Opening | None) -> None:
+        self._pool = pool
+        self._opening = opening
+
+    async def _run(self, command: Command) -> Result:
+        async def attempt() -> Result:
+            async with self._pool.lend() as connection:
+                return await run(connection, self._opening, command)
+
+        return await self._pool.past_the_dead(attempt)

@@ -1,0 +1,196 @@
+"""The request store: an effect and its answer are kept together, so that a request sent again gets the first answer.
+
+The claim on the request's id, the effect, its facts and the answer are one transaction. A duplicate that comes while
+the first is at work waits for it at the claim's unique key; one that comes later is answered at once.
+"""
+
+import hashlib
+import hmac
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from chassis.contract import status
+from chassis.contract.descriptors import Method
+from chassis.core import errors, ids
+from chassis.database import Command, Database, NotToBeDoneError, Opening, Reader, Row, Transaction
+from chassis.database.statements import Statements
+
+KEPT = timedelta(days=7)
+SWEEP_BATCH = 5_000
+_KEY = "request_pkey"
+_NONCE_BYTES = 12
+
+SQL = Statements("chassis.rpc", "sql/request.sql")
+
+
+class RequestIdReused(errors.FailedPrecondition):
+    """The request id has been used before, for something else."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class Replay(Exception):
+    """The request has been answered before; `reply` is the serialized response it got."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__("this request has been answered before")
+        self.reply = reply
+
+
+class Once(Protocol):
+    """What `Call.once` is made of: the store, bound to one claim."""
+
+    def __call__(self, *, keep_forever: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """The transaction that holds the claim, or the answer given before as an exception."""
+        ...
+
+    def unanswered(self) -> AbstractAsyncContextManager[Reader]:
+        """Statements ahead of the claim, or the answer given before as an exception."""
+        ...
+
+
+@dataclass(frozen=True)
+class Key:
+    """What tells one request from every other."""
+
+    principal: str
+    """The user's id, or the calling service; empty when there is neither."""
+    method: str
+    request_id: str
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """As the statements take it."""
+        return {"principal": self.principal, "method": self.method, "request_id": self.request_id}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A request that wants to take effect once."""
+
+    key: Key
+    fingerprint: bytes
+    is_sealed: bool
+
+
+class RequestStore:
+    """The answers of one service. Those that hold secrets are sealed with `reply_key`."""
+
+    def __init__(self, database: Database, reply_key: bytes) -> None:
+        self._database = database
+        self._fingerprint_key = hmac.digest(reply_key, b"fingerprint", "sha256")
+        self._cipher = AESGCM(hmac.digest(reply_key, b"seal", "sha256"))
+
+    def claim(self, principal: str, method: Method, request: Message) -> Claim:
+        """The claim of a request, with a fingerprint of all it says besides its id.
+
+        The fingerprint is keyed: it tells nothing of a password in the request.
+        """
+        content = type(request)()
+        content.CopyFrom(request)
+        content.ClearField("request_id")
+        fingerprint = hmac.digest(self._fingerprint_key, content.SerializeToString(deterministic=True), hashlib.sha256)
+        request_id: str = request.request_id  # type: ignore[attr-defined]  # the caller has looked: Method.has_request_id
+        return Claim(Key(principal, method.name, ids.canonical(request_id)), fingerprint, method.is_sealed)
+
+    @asynccontextmanager
+    async def once(self, claim: Claim, *, keep_forever: bool = False) -> AsyncIterator[Transaction]:
+        """A transaction that holds the claim, to be answered with `Transaction.reply`.
+
+        Raises Replay when the claim was answered before, the Problem when it was refused, RequestIdReused when it was
+        for something else. A permanent Problem raised inside becomes the answer, and undoes the effect unless it says
+        that it keeps it.
+        """
+        final = None
+        try:
+            async with self._database.transaction(_claiming(claim, keep_forever=keep_forever)) as tx:
+                try:
+                    yield tx
+                except errors.Problem as problem:
+                    if not problem.keeps_effect:
+                        raise
+                    final = problem
+                reply, refusal = (None, _serialized(final)) if final else (self._kept(claim, tx), None)
+                tx.closing(SQL.keep_answer, **claim.key.columns, reply=reply, refusal=refusal)
+        except NotToBeDoneError:
+            raise await self._stored_answer(claim) from None
+        except errors.Problem as problem:
+            if not problem.is_transient:
+                await self._keep_refusal(claim, problem, keep_forever=keep_forever)
+            raise
+        if final:
+            raise final
+
+    @asynccontextmanager
+    async def unanswered(self, claim: Claim) -> AsyncIterator[Reader]:
+        """Statements of a claim that has no answer yet. For one that has, raises what `once` would raise."""
+        try:
+            async with self._database.read(Opening(Command(SQL.is_unanswered, claim.key.columns), _KEY)) as reader:
+                yield reader
+        except NotToBeDoneError:
+            raise await self._stored_answer(claim) from None
+
+    async def sweep(self) -> None:
+        """Forget the answers nobody will ask for again."""
+        async with self._database.read() as database:
+            while await database.execute(SQL.sweep, age=KEPT, batch=SWEEP_BATCH) == SWEEP_BATCH:
+                pass
+
+    async def _keep_refusal(self, claim: Claim, problem: errors.Problem, *, keep_forever: bool) -> None:
+        try:
+            async with self._database.transaction(
+                _claiming(claim, keep_forever=keep_forever, refusal=_serialized(problem))
+            ):
+                pass
+        except NotToBeDoneError:
+            # It had its answer, or a duplicate has given one since the rollback let go of the claim.
+            raise await self._stored_answer(claim) from problem
+
+    async def _stored_answer(self, claim: Claim) -> Exception:
+        async with self._database.read() as reader:
+            return self._answer(claim, await reader.one(SQL.stored_answer, **claim.key.columns))
+
+    def _answer(self, claim: Claim, stored: Row) -> Exception:
+        if not hmac.compare_digest(stored["fingerprint"], claim.fingerprint):
+            return RequestIdReused("this request_id was used before with other content")
+        if stored["refusal"] is not None:
+            return status.from_status(status_pb2.Status.FromString(stored["refusal"]))
+        return Replay(self._unsealed(claim, stored["reply"]))
+
+    def _kept(self, claim: Claim, tx: Transaction) -> bytes:
+        if tx.answer is None:
+            raise RuntimeError(f"{claim.key.method} took effect without an answer: return tx.reply(response)")
+        reply = tx.answer.SerializeToString()
+        if not claim.is_sealed:
+            return reply
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, reply, _context(claim.key))
+
+    def _unsealed(self, claim: Claim, reply: bytes) -> bytes:
+        if not claim.is_sealed:
+            return reply
+        return self._cipher.decrypt(reply[:_NONCE_BYTES], reply[_NONCE_BYTES:], _context(claim.key))
+
+
+def _claiming(claim: Claim, *, keep_forever: bool, refusal: bytes | None = None) -> Opening:
+    """What takes hold of a claim, unless it has its answer."""
+    values = {**claim.key.columns, "fingerprint": claim.fingerprint, "kept_forever": keep_forever, "refusal": refusal}
+    return Opening(Command(SQL.claim, values), _KEY)
+
+
+def _serialized(problem: errors.Problem) -> bytes:
+    refusal: bytes = status.to_status(problem).SerializeToString()
+    return refusal
+
+
+def _context(key: Key) -> bytes:
+    """What a sealed reply is bound to: moved to another row, it cannot be opened."""
+    return f"{key.principal}\n{key.method}\n{key.request_id}".encode()

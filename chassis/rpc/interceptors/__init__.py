@@ -1,0 +1,29 @@
+"""What happens to every RPC before and after its servicer, one concern a file.
+
+An interceptor is `async (call, proceed) -> None`: it awaits `proceed(call)` for what lies further in. The same shape
+serves all four kinds of RPC, since a response stream is written inside. `chassis.process.server` lists them in order.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol, TypeAlias
+
+from chassis.rpc.call import Call
+
+Proceed: TypeAlias = Callable[[Call], Awaitable[None]]
+
+
+class Interceptor(Protocol):
+    """A function, or an object that is called like one."""
+
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[None]:
+        """Does its part of the call, and awaits `proceed` for the rest."""
+        ...
+
+
+def chain(interceptors: tuple[Interceptor, ...], innermost: Proceed) -> Proceed:
+    """One callable that runs the interceptors from the first to the last, then `innermost`."""
+    proceed = innermost
+    for interceptor in reversed(interceptors):
+        proceed = partial(interceptor, proceed=proceed)
+    return proceed

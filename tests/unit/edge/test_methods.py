@@ -1,0 +1,48 @@
+"""The edge's view of the contract: what cannot be served is said by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from google.api import annotations_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
+
+from chassis.contract.descriptors import ContractError
+from tools.codegen.edge import image, methods
+from tools.paths import ROOT
+from tradewind.policy.v1 import policy_pb2
+
+GET_ORDER = "tradewind.orders.v1.OrderService/GetOrder"
+
+
+def misspell_the_path(options: MethodOptions) -> None:
+    """Another name than the request's."""
+    options.Extensions[annotations_pb2.http].get = "/v1/orders/{ordr_id}"
+
+
+def open_it_to_nobody(options: MethodOptions) -> None:
+    """As in a proto that forgot to say."""
+    options.ClearExtension(policy_pb2.method)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (misspell_the_path, "/v1/orders/{ordr_id} names ordr_id, which is no field of GetOrderRequest"),
+        (open_it_to_nobody, "declares no caller"),
+    ],
+)
+def test_a_method_that_cannot_be_served_is_named(
+    tmp_path: Path, spoil: Callable[[MethodOptions], None], complaint: str
+) -> None:
+    """With what is wrong with it."""
+    contract = FileDescriptorSet.FromString((ROOT / "gen/tradewind.binpb").read_bytes())
+    services = [service for file in contract.file if file.package == "tradewind.orders.v1" for service in file.service]
+    spoil(next(method for service in services for method in service.method if method.name == "GetOrder").options)
+    spoiled = tmp_path / "spoiled.binpb"
+    spoiled.write_bytes(contract.SerializeToString())
+
+    with pytest.raises(ContractError) as error:
+        methods.reachable(image.load(spoiled))
+    assert GET_ORDER in str(error.value)
+    assert complaint in str(error.value)

@@ -1,4 +1,0 @@
-"""Writes everything that is derived from the protos and the manifests.
-
-`python -m tools.generate` brings the checkout up to date; with `--check` it changes nothing and fails on any difference.
-"""
