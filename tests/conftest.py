@@ -14,7 +14,7 @@ from chassis.contract import manifest
 from chassis.contract.manifest import Manifest
 from chassis.messaging import broker
 from chassis.testing import Tokens
-from tools.paths import ROOT
+from tools.paths import ROOT, migration_folders
 from tools.stack.addresses import free_port
 from tools.stack.broker import Broker as BrokerServer
 from tools.stack.broker import BrokerUser
@@ -138,5 +138,5 @@ def _clone(postgres: Postgres, service: str) -> str:
 
 
 def _make_template(postgres: Postgres, service: str) -> None:
-    folders = [ROOT / "chassis" / "migrations", ROOT / "services" / service / "migrations"]
+    folders = migration_folders(f"services.{service}")
     migrate(postgres.create(service), [folder for folder in folders if folder.exists()])
