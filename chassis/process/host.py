@@ -1,7 +1,7 @@
 """The life of a process: what is brought up in which order, and how it is drained so that no call and no fact is lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from inspect import isawaitable
 
@@ -25,13 +25,9 @@ from chassis.rpc import credentials, reflection, tokens
 from chassis.rpc.handlers import Handlers
 from chassis.rpc.health import Check, Health
 from chassis.rpc.idempotency import RequestStore
-from chassis.rpc.interceptors import Interceptor
+from chassis.rpc.interceptors import server_interceptors
 from chassis.rpc.tokens import KeyRing, TokenVerifier
-from chassis.rpc.traces import Traces, traces
-
-Interceptors = Callable[
-    [RuntimeSettings, Traces, TokenVerifier, Mapping[str, frozenset[str]], RequestStore | None], tuple[Interceptor, ...]
-]
+from chassis.rpc.traces import traces
 
 SWEEP_SECONDS = 3600.0
 LAST_GRACE_SECONDS = 0.5
@@ -46,7 +42,6 @@ class Host:
         self,
         declared: Manifest,
         own: RuntimeSettings,
-        interceptors: Interceptors,
         *,
         clock: Clock | None = None,
         keys: tokens.Fetch | None = None,
@@ -54,7 +49,6 @@ class Host:
     ) -> None:
         self._own = own
         self._manifest = declared
-        self._interceptors = interceptors
         self._keys = keys or _published_keys(own)
         self._background = Background()
         self._closing = AsyncExitStack()
@@ -139,7 +133,7 @@ class Host:
 
     async def _start_server(self, service: Service) -> None:
         verifier = TokenVerifier(KeyRing(self._keys), self._own.token_issuer, self._own.token_audience)
-        chain = self._interceptors(self._own, self._traces, verifier, manifest.callers(), self._requests)
+        chain = server_interceptors(self._own, self._traces, verifier, manifest.callers(), self._requests)
         self._handlers = Handlers(chain)
         self._server = grpc.aio.server(options=_options(self._own))
         self._server.add_generic_rpc_handlers(self._handlers.of(service.servicers))

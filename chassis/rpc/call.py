@@ -35,7 +35,7 @@ class Principal:
 class Call:
     """One RPC: who makes it, how long it may take, and how to answer it exactly once.
 
-    The interceptors fill it in from the outside in; `chassis.process.server` lists them.
+    The interceptors fill it in from the outside in; `chassis.rpc.interceptors` lists them.
     """
 
     __slots__ = (

@@ -18,10 +18,8 @@ from chassis.core import deadline, errors, logs, traceparent
 from chassis.core.settings import RuntimeSettings
 from chassis.database import in_transaction
 from chassis.rpc import call as calls
+from chassis.rpc import metadata
 from chassis.rpc.breaker import Breaker
-from chassis.rpc.interceptors.authentication import AUTHORIZATION_KEY
-from chassis.rpc.interceptors.correlation import REQUEST_ID_KEY
-from chassis.rpc.peer_identity import ASSERTED_KEY
 from chassis.rpc.traces import Traces
 
 HANDLED = Counter(
@@ -41,14 +39,14 @@ class Outgoing:
     metadata: list[tuple[str, str]] = field(default_factory=list)
 
 
-Interceptor: TypeAlias = Callable[[Outgoing], AbstractContextManager[None] | None]
+ClientInterceptor: TypeAlias = Callable[[Outgoing], AbstractContextManager[None] | None]
 """Looks at a call before it is made, or adds to it; what it returns is around the call."""
 
 
 class PeerChannel(grpc.aio.Channel):
     """A channel to one peer, for generated stubs. Every failure is raised as a `chassis.core.errors.Problem`."""
 
-    def __init__(self, channel: grpc.aio.Channel, interceptors: tuple[Interceptor, ...]) -> None:
+    def __init__(self, channel: grpc.aio.Channel, interceptors: tuple[ClientInterceptor, ...]) -> None:
         self._channel = channel
         self._interceptors = interceptors
 
@@ -123,7 +121,7 @@ def connect(
         else grpc.aio.insecure_channel(target, options)
     )
     breaker = Breaker(peer)
-    interceptors: tuple[Interceptor, ...] = (
+    interceptors: tuple[ClientInterceptor, ...] = (
         lambda outgoing: _declared(outgoing, manifest),
         lambda outgoing: _traced(outgoing, traces),
         _measured,
@@ -175,12 +173,12 @@ def _measured(outgoing: Outgoing) -> Iterator[None]:
 def _identified(outgoing: Outgoing, name: str, settings: RuntimeSettings) -> None:
     """Says which service calls, for which request, and, where the peer asks for one, for which user."""
     if settings.peer_identity == "asserted":
-        outgoing.metadata.append((ASSERTED_KEY, name))
+        outgoing.metadata.append((metadata.ASSERTED_PEER, name))
     call = calls.current()
     if call is not None:
-        outgoing.metadata.append((REQUEST_ID_KEY, call.request_id))
+        outgoing.metadata.append((metadata.REQUEST_ID, call.request_id))
         if call.token and outgoing.method.caller in (Caller.CUSTOMER, Caller.STAFF):
-            outgoing.metadata.append((AUTHORIZATION_KEY, f"Bearer {call.token}"))
+            outgoing.metadata.append((metadata.AUTHORIZATION, f"Bearer {call.token}"))
 
 
 def _bounded(outgoing: Outgoing) -> None:

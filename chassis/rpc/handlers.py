@@ -10,13 +10,13 @@ import grpc
 from chassis.contract import descriptors
 from chassis.contract.descriptors import ContractError, Method
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Interceptor, Proceed, chain
+from chassis.rpc.interceptor import Proceed, ServerInterceptor, chain
 
 
 class Handlers:
     """The handlers of a process, and what runs in them: `server.stop()` alone does not wait for all of it."""
 
-    def __init__(self, interceptors: tuple[Interceptor, ...]) -> None:
+    def __init__(self, interceptors: tuple[ServerInterceptor, ...]) -> None:
         self._interceptors = interceptors
         self._running: set[asyncio.Task[Any]] = set()
 

@@ -4,10 +4,8 @@ import re
 from collections.abc import Callable, Iterable
 
 from chassis.core.settings import RuntimeSettings, SettingsError
+from chassis.rpc import metadata
 from chassis.rpc.call import Call
-
-ASSERTED_KEY = "x-tradewind-peer"
-XFCC_KEY = "x-forwarded-client-cert"
 
 PeerOf = Callable[[Call], str]
 """The calling service's name; empty when it did not say, or cannot prove it."""
@@ -25,7 +23,7 @@ def source(settings: RuntimeSettings) -> PeerOf:
             f"Use mtls or xfcc for {settings.grpc_address} in {settings.environment}"
         )
         raise SettingsError(message)
-    return lambda call: str(call.metadata.get(ASSERTED_KEY, ""))
+    return lambda call: str(call.metadata.get(metadata.ASSERTED_PEER, ""))
 
 
 def _is_loopback(address: str) -> bool:
@@ -40,7 +38,7 @@ def _from_certificate(call: Call, prefix: str) -> str:
 def _from_header(call: Call, prefix: str) -> str:
     # The sidecar appends what it has seen of the hop to us, and writes URI after whatever it quotes. So what follows the
     # last comma or quote is in its own words: a caller's quote that is never closed turns no word of them into a value.
-    last_words = re.split('[",]', str(call.metadata.get(XFCC_KEY, "")))[-1]
+    last_words = re.split('[",]', str(call.metadata.get(metadata.FORWARDED_CLIENT_CERT, "")))[-1]
     return _service_in(re.findall(r"(?:^|;)URI=([^;]+)", last_words), prefix)
 
 

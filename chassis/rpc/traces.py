@@ -14,7 +14,7 @@ from opentelemetry.trace import TracerProvider
 from chassis.core import traceparent
 from chassis.core.settings import RuntimeSettings
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 
 if TYPE_CHECKING:
     from chassis.rpc.spans import Spans

@@ -18,9 +18,7 @@ from chassis.core.settings import RuntimeSettings, Secret
 from chassis.database import Database
 from chassis.process.host import Host
 from chassis.process.runtime import Wiring
-from chassis.process.server import interceptors
-from chassis.rpc.interceptors.authentication import AUTHORIZATION_KEY
-from chassis.rpc.peer_identity import ASSERTED_KEY
+from chassis.rpc.metadata import ASSERTED_PEER, AUTHORIZATION
 from chassis.testing.tokens import Tokens
 
 
@@ -47,7 +45,7 @@ class RunningService:
 
     def channel(self, *, peer: str = "", token: str = "", **metadata: str) -> grpc.aio.Channel:
         """A plain gRPC channel whose calls say they come from `peer`, on behalf of `token`'s user. Errors are AioRpcErrors."""
-        told = {**({ASSERTED_KEY: peer} if peer else {}), **({AUTHORIZATION_KEY: f"Bearer {token}"} if token else {})}
+        told = {**({ASSERTED_PEER: peer} if peer else {}), **({AUTHORIZATION: f"Bearer {token}"} if token else {})}
         channel = grpc.aio.insecure_channel(
             self.target, interceptors=_adding({**told, **{k.replace("_", "-"): v for k, v in metadata.items()}})
         )
@@ -86,7 +84,7 @@ async def running(
         issuer = tokens or Tokens()
         declared = manifests.of_package(package)
         logs.configure(declared.name, own.version, own.log_level, for_good=False)
-        host = Host(declared, own, interceptors, clock=clock, keys=issuer.fetch, spans=spans)
+        host = Host(declared, own, clock=clock, keys=issuer.fetch, spans=spans)
         await host.start(wiring)
         service = RunningService(host, target, issuer)
         try:

@@ -15,7 +15,7 @@ from google.protobuf import symbol_database
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from psycopg.rows import dict_row
 
-from chassis.rpc.peer_identity import ASSERTED_KEY
+from chassis.rpc.metadata import ASSERTED_PEER
 from tests.chaos.doors import Doors
 from tools.stack.stack import Stack
 from tradewind.inventory.v1 import stock_events_pb2 as _stock_events  # noqa: F401 — registers its messages
@@ -204,7 +204,7 @@ class Records:
         provider = ProviderServiceStub(self.doors["provider"])
         try:
             answer = await provider.GetCharge(
-                GetChargeRequest(reference=order_id), metadata=[(ASSERTED_KEY, "payments")], wait_for_ready=True
+                GetChargeRequest(reference=order_id), metadata=[(ASSERTED_PEER, "payments")], wait_for_ready=True
             )
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.NOT_FOUND:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chassis.core import errors
-from chassis.rpc.peer_identity import ASSERTED_KEY
+from chassis.rpc.metadata import ASSERTED_PEER
 from tests.chaos.broadcast import broadcast
 from tests.chaos.market import ORCHESTRATORS, Market
 from tests.chaos.waiting import insisted
@@ -119,7 +119,7 @@ class Till:
 
 
 async def _asked(method: Callable[..., Awaitable[Any]], request: Any) -> None:
-    await insisted(lambda: method(request, metadata=[(ASSERTED_KEY, "orders")], timeout=5))
+    await insisted(lambda: method(request, metadata=[(ASSERTED_PEER, "orders")], timeout=5))
 
 
 async def _tried(work: Callable[[str], Awaitable[None]], order_id: str) -> None:

@@ -19,7 +19,7 @@ from chassis.core import logs
 from chassis.core.settings import RuntimeSettings
 from chassis.process.host import Host
 from chassis.process.runtime import Service
-from chassis.process.server import freeze_garbage, interceptors
+from chassis.process.server import freeze_garbage
 from chassis.testing import Tokens
 from tradewind.inventory.v1 import inventory_service_pb2, inventory_service_pb2_grpc, stock_pb2
 
@@ -83,7 +83,7 @@ async def chassis() -> None:
     own = RuntimeSettings(
         grpc_address="127.0.0.1:0", operations_address="127.0.0.1:0", trace_sample_ratio=SAMPLE_RATIO, drain_seconds=0
     )
-    host = Host(declared, own, interceptors, keys=_KEYS.fetch, spans=provider())
+    host = Host(declared, own, keys=_KEYS.fetch, spans=provider())
     await host.start(lambda _: Service(servicers={SERVICE: Stock()}))
     freeze_garbage()
     _announce(host.port)

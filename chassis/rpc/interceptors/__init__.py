@@ -1,29 +1,46 @@
-"""What happens to every RPC before and after its servicer, one concern a file.
+"""What happens to every RPC before and after its servicer: the interceptors in their order, one concern a file."""
 
-An interceptor is `async (call, proceed) -> None`: it awaits `proceed(call)` for what lies further in. The same shape
-serves all four kinds of RPC, since a response stream is written inside. `chassis.process.server` lists them in order.
-"""
+from collections.abc import Mapping
 
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Protocol, TypeAlias
+from chassis.core.settings import RuntimeSettings
+from chassis.rpc import peer_identity
+from chassis.rpc.idempotency import RequestStore
+from chassis.rpc.interceptor import ServerInterceptor
+from chassis.rpc.interceptors.access_log import log_call
+from chassis.rpc.interceptors.authentication import Authenticate
+from chassis.rpc.interceptors.authorization import Authorize
+from chassis.rpc.interceptors.correlation import correlate
+from chassis.rpc.interceptors.deadlines import bound_deadline
+from chassis.rpc.interceptors.idempotency import AnswerOnce
+from chassis.rpc.interceptors.metrics import measure
+from chassis.rpc.interceptors.problems import report_problems
+from chassis.rpc.interceptors.shedding import Shed
+from chassis.rpc.interceptors.validation import decode_and_validate
+from chassis.rpc.tokens import TokenVerifier
+from chassis.rpc.traces import Traces
 
-from chassis.rpc.call import Call
 
-Proceed: TypeAlias = Callable[[Call], Awaitable[None]]
+def server_interceptors(
+    settings: RuntimeSettings,
+    traces: Traces,
+    tokens: TokenVerifier,
+    callers: Mapping[str, frozenset[str]],
+    requests: RequestStore | None,
+) -> tuple[ServerInterceptor, ...]:
+    """What every call passes on its way to the servicer, from the outside in.
 
-
-class Interceptor(Protocol):
-    """A function, or an object that is called like one."""
-
-    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[None]:
-        """Does its part of the call, and awaits `proceed` for the rest."""
-        ...
-
-
-def chain(interceptors: tuple[Interceptor, ...], innermost: Proceed) -> Proceed:
-    """One callable that runs the interceptors from the first to the last, then `innermost`."""
-    proceed = innermost
-    for interceptor in reversed(interceptors):
-        proceed = partial(interceptor, proceed=proceed)
-    return proceed
+    `callers`: method name -> the services whose manifests name it. `requests`: None for a service without a database.
+    """
+    return (
+        correlate,  # one request id in every log line
+        traces.serve,
+        measure,
+        log_call,
+        report_problems,  # whatever is raised further in becomes one precise status
+        Shed(settings.max_concurrent_calls, settings.max_concurrent_streams),
+        bound_deadline,
+        Authenticate(tokens, peer_identity.source(settings)),
+        Authorize(callers),
+        decode_and_validate,  # after authorization: strangers learn nothing of the contract
+        *((AnswerOnce(requests),) if requests else ()),
+    )

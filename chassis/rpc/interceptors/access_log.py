@@ -5,7 +5,7 @@ import time
 from chassis.core import logs
 from chassis.core.errors import Kind
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 
 log = logs.logger("chassis.access")
 

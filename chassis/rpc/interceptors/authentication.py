@@ -1,12 +1,11 @@
 """Authentication: the user by their access token, the calling service by its identity. Nobody is believed, also not the edge."""
 
-from chassis.core import errors
+from chassis.core import errors, logs
+from chassis.rpc import metadata
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 from chassis.rpc.peer_identity import PeerOf
 from chassis.rpc.tokens import TokenVerifier
-
-AUTHORIZATION_KEY = "authorization"
 
 
 class Authenticate:
@@ -19,10 +18,11 @@ class Authenticate:
     async def __call__(self, call: Call, proceed: Proceed) -> None:
         """Sets the call's principal and peer. Raises Unauthenticated."""
         call.peer = self._peer_of(call)
-        header = call.metadata.get(AUTHORIZATION_KEY)
+        header = call.metadata.get(metadata.AUTHORIZATION)
         if header is not None:
             call.token = _bearer(str(header))
             call.principal = await self._tokens.verify(call.token)
+            logs.bind(principal=call.principal.subject)
         await proceed(call)
 
 

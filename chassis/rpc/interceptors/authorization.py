@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from chassis.contract.descriptors import Caller
 from chassis.core import errors
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 
 EDGE = "edge"
 """The identity of the gateway. It may call whatever is open to users, and nothing else."""

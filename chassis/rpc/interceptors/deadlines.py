@@ -2,7 +2,7 @@
 
 from chassis.core import deadline, errors
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 
 # By so much, at most, gRPC rounds up what a caller's deadline leaves.
 ROUNDING_SECONDS = 0.02

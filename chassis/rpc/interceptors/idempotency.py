@@ -7,7 +7,7 @@ from chassis.core import failpoints
 from chassis.database import Reader, Transaction
 from chassis.rpc.call import Call
 from chassis.rpc.idempotency import Claim, Replay, RequestStore
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 
 
 class AnswerOnce:

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Histogram
 
 from chassis.contract.descriptors import Method
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 
 _LABELS = ("grpc_type", "grpc_service", "grpc_method")
 STARTED = Counter("grpc_server_started_total", "RPCs that began.", _LABELS)

@@ -7,7 +7,7 @@ import grpc
 from chassis.contract import status
 from chassis.core import deadline, errors, ids, logs
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 
 log = logs.logger(__name__)
 

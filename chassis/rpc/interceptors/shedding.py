@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge
 
 from chassis.core import errors
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 
 RUNNING = Gauge("grpc_server_running", "RPCs running now.", ("kind",))
 SHED = Counter("grpc_server_shed_total", "RPCs refused because too many were running.", ("kind",))

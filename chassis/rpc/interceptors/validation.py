@@ -9,7 +9,7 @@ from chassis.contract.descriptors import Method
 from chassis.core import errors
 from chassis.core.errors import Violation
 from chassis.rpc.call import Call
-from chassis.rpc.interceptors import Proceed
+from chassis.rpc.interceptor import Proceed
 
 # Enough to mend a form by. Of statuses longer than eight kibibytes, gRPC's clients throw some away, and tell nothing.
 _MAX_VIOLATION_BYTES = 4096

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.message import Message
 
 from chassis.core import errors, failpoints
-from chassis.rpc.peer_identity import ASSERTED_KEY
+from chassis.rpc.metadata import ASSERTED_PEER
 from chassis.testing import ManualClock, RunningService, Tokens, running
 from chassis.testing.refusals import refused
 from services.payments.__main__ import service
@@ -38,7 +38,7 @@ FACTS = {
     fact.DESCRIPTOR.full_name: fact
     for fact in (PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentVoided)
 }
-AS_PAYMENTS = ((ASSERTED_KEY, "payments"),)
+AS_PAYMENTS = ((ASSERTED_PEER, "payments"),)
 AMOUNT = Money(currency_code="GBP", minor_units=4_950)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from chassis.rpc.peer_identity import ASSERTED_KEY
+from chassis.rpc.metadata import ASSERTED_PEER
 from tests.conftest import NewDatabase
 from tests.integration.payments.client import (
     AS_PAYMENTS,
@@ -22,7 +22,7 @@ from tradewind.payments.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tradewind.provider.v1 import provider_service_pb2 as provider_pb
 from tradewind.provider.v1.provider_service_pb2_grpc import ProviderServiceStub
 
-AS_ORDERS = [(ASSERTED_KEY, "orders")]
+AS_ORDERS = [(ASSERTED_PEER, "orders")]
 
 
 @pytest.mark.parametrize("instant", ["authorize", "capture"])
