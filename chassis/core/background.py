@@ -1,4 +1,4 @@
-"""Work that goes on as long as the process does: started again, a little later each time, when it fails."""
+"""Work that goes on as long as the process does: started again when it fails, with exponential backoff."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable

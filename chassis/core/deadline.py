@@ -1,4 +1,4 @@
-"""How long the work at hand may still take. Deadlines only shrink on their way down."""
+"""Deadline propagation: how long the work at hand may still take. Deadlines only shrink on their way down."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ def shrink_to(seconds: float) -> None:
     _ends_at.set(time.monotonic() + seconds)
 
 
-class bound:  # noqa: N801 — read as the function it stands for: `async with deadline.bound(2.0)`
+class timeout:  # noqa: N801 — read as asyncio.timeout is: `async with deadline.timeout(2.0)`
     """Ends the work inside with DeadlineExceeded after `seconds`, or sooner if an outer bound is tighter."""
 
     def __init__(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The outbox: a fact becomes a row in the transaction of the state it tells of."""
+"""The transactional outbox: facts that were committed together with the state they tell of, on their way to the broker."""
 
 from collections.abc import Sequence
 from zlib import crc32

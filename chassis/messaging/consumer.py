@@ -17,16 +17,16 @@ from chassis.contract.descriptors import ContractError
 from chassis.contract.manifest import Manifest
 from chassis.core import deadline, failpoints, logs
 from chassis.core.background import uninterrupted
-from chassis.core.lanes import Lanes
+from chassis.core.keyed_executor import KeyedExecutor
 from chassis.core.waiting import until_set
 from chassis.database import Database, DatabaseUnavailable
-from chassis.messaging.broker import Broker, Delivery, Pull, stream_of, type_said_on
+from chassis.messaging.broker import Broker, Pull, PulledMessage, stream_of, type_said_on
 from chassis.messaging.dead_letters import DeadLetter, DeadLetters, Reason
-from chassis.messaging.inbox import Fact, Gap, Handler, Inbox, Letter, Poison, Subscription
+from chassis.messaging.inbox import Fact, Gap, Handler, Inbox, Poison, ReceivedMessage, Subscription
 
 __all__ = ["Consumer", "Fact", "Handler", "Subscription"]
 
-LANES = 8
+CONCURRENCY = 8
 MOST_FETCHED = 64
 # Less than the broker waits for an acknowledgement.
 HANDLING_SECONDS = 25.0
@@ -66,90 +66,90 @@ class Consumer:
         if not self._inbox.types:
             return
         self._stopping.clear()
-        lanes = Lanes(LANES, self._take_in)
+        executor = KeyedExecutor(CONCURRENCY, self._consume)
 
-        def deliver(delivery: Delivery) -> None:
-            lanes.put(_aggregate(delivery.subject), delivery)
+        def deliver(pulled: PulledMessage) -> None:
+            executor.put(_aggregate(pulled.subject), pulled)
 
         streams = sorted({stream_of(event_type) for event_type in self._inbox.types})
-        pulls = [Pull(self._broker, stream, lambda: lanes.room(MOST_FETCHED), deliver) for stream in streams]
+        pulls = [Pull(self._broker, stream, lambda: executor.room(MOST_FETCHED), deliver) for stream in streams]
         try:
             async with asyncio.TaskGroup() as group:
                 for work in [*(pull.run for pull in pulls), self._redrive_for_ever]:
                     group.create_task(work())
         finally:
             self._stopping.set()
-            await uninterrupted(_hand_back(lanes))
+            await uninterrupted(_return_unstarted(executor))
 
     async def sweep(self) -> None:
         """Forget what no broker and no person will ask for again."""
         await self._inbox.sweep()
         await self._dead_letters.sweep()
 
-    async def _take_in(self, delivery: Delivery) -> None:
-        letter = Letter(delivery.subject, delivery.headers, delivery.payload)
+    async def _consume(self, pulled: PulledMessage) -> None:
+        received = ReceivedMessage(pulled.subject, pulled.headers, pulled.payload)
         try:
-            outcome = await self._outcome(letter, delivery)
+            outcome = await self._outcome(received, pulled)
         except Exception:  # an outermost loop: it logs and goes on
-            log.exception("fact_unsettled", event_id=letter.event_id)
-            await delivery.retry(LONGEST_DELAY_SECONDS)
+            log.exception("fact_unsettled", event_id=received.event_id)
+            await pulled.retry(LONGEST_DELAY_SECONDS)
             outcome = "unsettled"
-        _HANDLED.labels(type_said_on(letter.subject), outcome).inc()
+        _HANDLED.labels(type_said_on(received.subject), outcome).inc()
 
-    async def _outcome(self, letter: Letter, delivery: Delivery) -> str:
-        if delivery.count > MOST_DELIVERIES:
-            return await self._bury(letter, delivery, Reason.FAILED, "its handling never came to an end")
+    async def _outcome(self, received: ReceivedMessage, pulled: PulledMessage) -> str:
+        if pulled.count > MOST_DELIVERIES:
+            return await self._dead_letter(received, pulled, Reason.FAILED, "its handling never came to an end")
         try:
-            is_new = await self._receive(letter)
+            is_new = await self._receive(received)
         except DatabaseUnavailable:
-            await delivery.retry(0)
+            await pulled.retry(0)
             return "postponed"
         except Poison as error:
-            return await self._bury(letter, delivery, Reason.POISON, str(error))
+            return await self._dead_letter(received, pulled, Reason.POISON, str(error))
         except Gap as error:
-            return await self._park(letter, delivery, error)
+            return await self._park(received, pulled, error)
         except Exception as error:  # noqa: BLE001 — whatever a handler raises is counted and kept
-            return await self._fail(letter, delivery, error)
+            return await self._fail(received, pulled, error)
         await failpoints.reach("consumer.commit_to_ack")
-        await delivery.ack()
-        self._failures.pop(letter.event_id, None)
+        await pulled.ack()
+        self._failures.pop(received.event_id, None)
         return "handled" if is_new else "duplicate"
 
-    async def _receive(self, letter: Letter, *, accept_gap: bool = False) -> bool:
+    async def _receive(self, received: ReceivedMessage, *, accept_gap: bool = False) -> bool:
         """Let it take effect. While the database is away it is kept: the broker would count how often it comes again."""
         while True:
             try:
-                async with deadline.bound(HANDLING_SECONDS):
-                    return await self._inbox.receive(letter, accept_gap=accept_gap)
+                async with deadline.timeout(HANDLING_SECONDS):
+                    return await self._inbox.receive(received, accept_gap=accept_gap)
             except DatabaseUnavailable:
                 if self._stopping.is_set():
                     raise
             await until_set(self._stopping, AWAY_SECONDS)
 
-    async def _park(self, letter: Letter, delivery: Delivery, gap: Gap) -> str:
-        if delivery.count >= self._inbox.subscription(letter).parks:
-            return await self._bury(letter, delivery, Reason.GAP, str(gap))
-        await delivery.retry(min(_delay(delivery.count), LONGEST_PARK_SECONDS))
+    async def _park(self, received: ReceivedMessage, pulled: PulledMessage, gap: Gap) -> str:
+        if pulled.count >= self._inbox.subscription(received).parks:
+            return await self._dead_letter(received, pulled, Reason.GAP, str(gap))
+        await pulled.retry(min(_delay(pulled.count), LONGEST_PARK_SECONDS))
         return "parked"
 
-    async def _fail(self, letter: Letter, delivery: Delivery, error: Exception) -> str:
+    async def _fail(self, received: ReceivedMessage, pulled: PulledMessage, error: Exception) -> str:
         # Counted here, since the broker counts parking too. To forget a count only means to try more often.
         if len(self._failures) > MOST_COUNTED:
             self._failures.clear()
-        self._failures[letter.event_id] += 1
-        failures = self._failures[letter.event_id]
-        log.warning("fact_failed", event_id=letter.event_id, failures=failures, exc_info=error)
-        if failures >= self._inbox.subscription(letter).attempts:
-            return await self._bury(letter, delivery, Reason.FAILED, repr(error))
-        await delivery.retry(_delay(failures))
+        self._failures[received.event_id] += 1
+        failures = self._failures[received.event_id]
+        log.warning("fact_failed", event_id=received.event_id, failures=failures, exc_info=error)
+        if failures >= self._inbox.subscription(received).attempts:
+            return await self._dead_letter(received, pulled, Reason.FAILED, repr(error))
+        await pulled.retry(_delay(failures))
         return "failed"
 
-    async def _bury(self, letter: Letter, delivery: Delivery, reason: Reason, error: str) -> str:
+    async def _dead_letter(self, received: ReceivedMessage, pulled: PulledMessage, reason: Reason, error: str) -> str:
         """Write the dead letter, and only then tell the broker to forget the fact."""
-        event_id = letter.event_id or delivery.position
-        await self._dead_letters.bury(self._name, event_id, letter, delivery.count, reason, error)
-        await delivery.drop()
-        self._failures.pop(letter.event_id, None)
+        event_id = received.event_id or pulled.position
+        await self._dead_letters.bury(self._name, event_id, received, pulled.count, reason, error)
+        await pulled.drop()
+        self._failures.pop(received.event_id, None)
         log.error("dead_letter", event_id=event_id, reason=reason, error=error)
         return "dead"
 
@@ -169,29 +169,29 @@ class Consumer:
         stuck: set[str] = set()
         while requested := await self._dead_letters.requested(self._name):
             for dead in requested:
-                aggregate = _aggregate(dead.letter.subject)
+                aggregate = _aggregate(dead.message.subject)
                 if aggregate in stuck:
-                    await self._bury_again(dead, "an earlier fact about the same aggregate failed again")
+                    await self._dead_letter_again(dead, "an earlier fact about the same aggregate failed again")
                 elif not await self._try_again(dead):
                     stuck.add(aggregate)
 
     async def _try_again(self, dead: DeadLetter) -> bool:
         try:
-            await self._receive(dead.letter, accept_gap=True)
+            await self._receive(dead.message, accept_gap=True)
         except Exception as error:  # noqa: BLE001 — as above
-            await self._bury_again(dead, repr(error))
+            await self._dead_letter_again(dead, repr(error))
             return False
         await self._dead_letters.resolve(dead)
         log.info("redriven", event_id=dead.event_id)
         return True
 
-    async def _bury_again(self, dead: DeadLetter, error: str) -> None:
-        await self._dead_letters.bury(self._name, dead.event_id, dead.letter, dead.deliveries + 1, dead.reason, error)
+    async def _dead_letter_again(self, dead: DeadLetter, error: str) -> None:
+        await self._dead_letters.bury(self._name, dead.event_id, dead.message, dead.deliveries + 1, dead.reason, error)
 
 
-async def _hand_back(lanes: Lanes[Delivery]) -> None:
-    for delivery in await lanes.close():
-        await delivery.retry(0)
+async def _return_unstarted(executor: KeyedExecutor[PulledMessage]) -> None:
+    for pulled in await executor.close():
+        await pulled.retry(0)
 
 
 def _aggregate(subject: str) -> str:

@@ -1,4 +1,4 @@
-"""Dead letters: facts that could not take effect, kept until a person has looked at them and had them redriven."""
+"""The dead-letter queue: facts that could not take effect, kept until a person has looked at them and had them redriven."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from psycopg.types.json import Json
 
 from chassis.database import Database, Row, storable
 from chassis.database.statements import Statements
-from chassis.messaging.inbox import Letter
+from chassis.messaging.inbox import ReceivedMessage
 
 RESOLVED_KEPT = timedelta(days=30)
 REDRIVEN_AT_ONCE = 100
@@ -18,7 +18,7 @@ SQL = Statements("chassis.messaging", "sql/dead_letter.sql")
 
 
 class Reason(StrEnum):
-    """Why a letter is dead."""
+    """Why a message is dead."""
 
     POISON = "POISON"
     """It cannot be read."""
@@ -34,7 +34,7 @@ class DeadLetter:
 
     event_id: str
     consumer: str
-    letter: Letter
+    message: ReceivedMessage
     deliveries: int
     reason: Reason
     error: str
@@ -49,17 +49,17 @@ class DeadLetters:
         self._database = database
 
     async def bury(
-        self, consumer: str, event_id: str, letter: Letter, deliveries: int, reason: Reason, error: str
+        self, consumer: str, event_id: str, received: ReceivedMessage, deliveries: int, reason: Reason, error: str
     ) -> None:
-        """Keep a letter. One that had died before has died again."""
+        """Keep a message. One that had died before has died again."""
         async with self._database.transaction() as tx:
             tx.closing(
                 SQL.bury,
                 event_id=storable(event_id),
                 consumer=consumer,
-                subject=letter.subject,
-                headers=Json({name: storable(value) for name, value in letter.headers.items()}),
-                payload=letter.payload,
+                subject=received.subject,
+                headers=Json({name: storable(value) for name, value in received.headers.items()}),
+                payload=received.payload,
                 deliveries=deliveries,
                 reason=reason,
                 error=storable(error),
@@ -107,7 +107,7 @@ def _letters(rows: Sequence[Row]) -> list[DeadLetter]:
         DeadLetter(
             event_id=row["event_id"],
             consumer=row["consumer"],
-            letter=Letter(row["subject"], row["headers"], row["payload"]),
+            message=ReceivedMessage(row["subject"], row["headers"], row["payload"]),
             deliveries=row["deliveries"],
             reason=Reason(row["reason"]),
             error=row["error"],

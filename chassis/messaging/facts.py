@@ -23,11 +23,11 @@ class Facts:
     """What a service publishes and hears."""
 
     def __init__(
-        self, declared: Manifest, own: RuntimeSettings, database: Database, subscriptions: Iterable[Subscription]
+        self, manifest: Manifest, settings: RuntimeSettings, database: Database, subscriptions: Iterable[Subscription]
     ) -> None:
-        self._broker = Broker(own.nats_url, declared.name, own.nats_password)
+        self._broker = Broker(settings.nats_url, manifest.name, settings.nats_password)
         self._relay = Relay(database, self._broker)
-        self._consumer = Consumer(declared, database, self._broker, subscriptions)
+        self._consumer = Consumer(manifest, database, self._broker, subscriptions)
 
     def open(self) -> None:
         """Begins to connect."""

@@ -1,4 +1,4 @@
-"""The inbox: a fact takes effect here once, however often it is delivered."""
+"""The inbox, which makes an idempotent consumer: a fact takes effect here once, however often it is delivered."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Subscription:
 
 
 @dataclass(frozen=True)
-class Letter:
+class ReceivedMessage:
     """A fact as it was delivered."""
 
     subject: str
@@ -77,7 +77,7 @@ class Letter:
 
 
 class Poison(Exception):
-    """A letter that cannot be read, today or ever."""
+    """A message that cannot be read, today or ever."""
 
 
 class Gap(Exception):
@@ -101,18 +101,18 @@ class Inbox:
         """The facts there is a handler for."""
         return frozenset(self._routes)
 
-    def subscription(self, letter: Letter) -> Subscription:
+    def subscription(self, received: ReceivedMessage) -> Subscription:
         """The subscription that hears it. Raises Poison when there is none."""
-        _, _, subscription = self._route(letter)
+        _, _, subscription = self._route(received)
         return subscription
 
-    async def receive(self, letter: Letter, *, accept_gap: bool = False) -> bool:
+    async def receive(self, received: ReceivedMessage, *, accept_gap: bool = False) -> bool:
         """Let the fact take effect; False when it has done so before.
 
         Raises Poison, Gap (unless that is accepted), or what its handler raises; then nothing has happened.
         """
-        event, handler, subscription = self._route(letter)
-        message, fact = _read(letter, event)
+        event, handler, subscription = self._route(received)
+        message, fact = _read(received, event)
         traceparent.carry(fact.traceparent)
         arriving = Opening(Command(SQL.arrive, {"event_id": fact.id, "consumer": self._consumer}), "inbox_pkey")
         try:
@@ -130,10 +130,10 @@ class Inbox:
             while await database.execute(SQL.forget, age=KEPT, batch=SWEEP_BATCH) == SWEEP_BATCH:
                 pass
 
-    def _route(self, letter: Letter) -> tuple[type[Message], Handler, Subscription]:
-        claimed = letter.headers.get("ce-type", "")
-        if claimed != type_said_on(letter.subject) or claimed not in self._routes:
-            raise Poison(f"no handler for a fact of type {claimed!r} under {letter.subject}")
+    def _route(self, received: ReceivedMessage) -> tuple[type[Message], Handler, Subscription]:
+        claimed = received.headers.get("ce-type", "")
+        if claimed != type_said_on(received.subject) or claimed not in self._routes:
+            raise Poison(f"no handler for a fact of type {claimed!r} under {received.subject}")
         return self._routes[claimed]
 
     async def _advance(self, tx: Transaction, fact: Fact, *, accept_gap: bool) -> None:
@@ -149,20 +149,20 @@ class Inbox:
             raise Gap(f"version {fact.aggregate_version} of {fact.aggregate_id} came before the one it follows")
 
 
-def _read(letter: Letter, event: type[Message]) -> tuple[Message, Fact]:
-    if not letter.event_id:
+def _read(received: ReceivedMessage, event: type[Message]) -> tuple[Message, Fact]:
+    if not received.event_id:
         raise Poison(f"a {event.DESCRIPTOR.full_name} without an id to know it by")
     try:
-        message = event.FromString(letter.payload)
-        occurred_at = datetime.fromisoformat(letter.headers["ce-time"])
+        message = event.FromString(received.payload)
+        occurred_at = datetime.fromisoformat(received.headers["ce-time"])
     except (DecodeError, KeyError, ValueError) as error:
         raise Poison(f"not a readable {event.DESCRIPTOR.full_name}: {error!r}") from error
     return message, Fact(
-        id=letter.event_id,
+        id=received.event_id,
         type=event.DESCRIPTOR.full_name,
-        subject=letter.subject,
+        subject=received.subject,
         aggregate_id=getattr(message, descriptors.aggregate_id_field(event.DESCRIPTOR)),
         aggregate_version=message.aggregate_version,  # type: ignore[attr-defined]  # the contract tests see to it
         occurred_at=occurred_at,
-        traceparent=letter.headers.get("traceparent", ""),
+        traceparent=received.headers.get("traceparent", ""),
     )

@@ -1,4 +1,4 @@
-"""The relay: hands committed facts to the broker, each aggregate's in their order, until the broker has them.
+"""The outbox relay: at-least-once delivery of committed facts to the broker, each aggregate's in their order.
 
 A fact has left the outbox when the broker has stored it. A relay that dies in between publishes it again under the same
 id: the broker drops what it has seen within two minutes, the consumers' inboxes drop the rest.

@@ -1,4 +1,4 @@
-"""The life of a process: what is brought up in which order, and how it is drained so that no call and no fact is lost."""
+"""Start and graceful shutdown of a process: the order in which its parts come up, and are drained so that no call is lost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,12 +11,11 @@ from opentelemetry.trace import TracerProvider
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from chassis.contract import manifest
-from chassis.contract.manifest import Manifest
-from chassis.core import logs, settings
+from chassis.contract.manifest import Manifest, callers
+from chassis.core import logs
 from chassis.core.background import Background, Work
 from chassis.core.clock import Clock, SystemClock
-from chassis.core.settings import RuntimeSettings, SettingsError
+from chassis.core.settings import RuntimeSettings, SettingsError, required
 from chassis.database import Database
 from chassis.messaging.facts import Facts
 from chassis.process.operations import OperationsServer
@@ -40,22 +39,22 @@ class Host:
 
     def __init__(
         self,
-        declared: Manifest,
-        own: RuntimeSettings,
+        manifest: Manifest,
+        settings: RuntimeSettings,
         *,
         clock: Clock | None = None,
         keys: tokens.Fetch | None = None,
         spans: TracerProvider | None = None,
     ) -> None:
-        self._own = own
-        self._manifest = declared
-        self._keys = keys or _published_keys(own)
+        self._settings = settings
+        self._manifest = manifest
+        self._keys = keys or _published_keys(settings)
         self._background = Background()
         self._closing = AsyncExitStack()
-        self.database = _database(declared, own)
-        self._traces = traces(declared.name, own, spans)
-        self.runtime = Runtime(declared, own, clock or SystemClock(), self._traces, self.database)
-        self._requests = _request_store(self.database, own)
+        self.database = _database(manifest, settings)
+        self._traces = traces(manifest.name, settings, spans)
+        self.runtime = Runtime(manifest, settings, clock or SystemClock(), self._traces, self.database)
+        self._requests = _request_store(self.database, settings)
         self.port = self.operations_port = 0
 
     async def start(self, wiring: Wiring) -> None:
@@ -69,10 +68,10 @@ class Host:
             raise
 
     async def stop(self) -> None:
-        """Drains: nothing new is sent to us, what runs finishes, then everything is closed."""
-        log.info("draining", seconds=self._own.drain_seconds)
+        """Graceful shutdown: nothing new is sent to us, what runs finishes, then everything is closed."""
+        log.info("draining", seconds=self._settings.drain_seconds)
         self._health.drain()
-        await asyncio.sleep(self._own.drain_seconds)
+        await asyncio.sleep(self._settings.drain_seconds)
         await self._background.stop()
         await self._finish_calls()
         await self._closing.aclose()
@@ -103,42 +102,46 @@ class Host:
 
     async def _finish_calls(self) -> None:
         """Takes no new calls, and lets those under way end, also those that have only just arrived."""
-        stopping = asyncio.create_task(self._server.stop(self._own.grace_seconds))
+        stopping = asyncio.create_task(self._server.stop(self._settings.grace_seconds))
         while not stopping.done():
-            await asyncio.wait({stopping}, timeout=min(LAST_GRACE_SECONDS, self._own.grace_seconds))
+            await asyncio.wait({stopping}, timeout=min(LAST_GRACE_SECONDS, self._settings.grace_seconds))
             if self._handlers.are_idle:
                 break
-            await self._handlers.finished(self._own.grace_seconds)
+            await self._handlers.finished(self._settings.grace_seconds)
         # What is left are those who watch our health, for ever.
         await self._server.stop(0)
         await stopping
-        await self._handlers.finished(self._own.grace_seconds)
+        await self._handlers.finished(self._settings.grace_seconds)
 
     def _open_facts(self, service: Service) -> Facts | None:
-        if self.database is None or not self._own.nats_url or not (self._manifest.publishes | self._manifest.consumes):
+        if (
+            self.database is None
+            or not self._settings.nats_url
+            or not (self._manifest.publishes | self._manifest.consumes)
+        ):
             return None
-        facts = Facts(self._manifest, self._own, self.database, service.subscriptions)
+        facts = Facts(self._manifest, self._settings, self.database, service.subscriptions)
         facts.open()
         self._closing.push_async_callback(facts.close)
         return facts
 
     def _start_operations(self, service: Service) -> None:
         try:
-            operations = OperationsServer(self._own.operations_address, service.http_routes)
+            operations = OperationsServer(self._settings.operations_address, service.http_routes)
         except OSError:
-            raise _not_bound("OPERATIONS", self._own.operations_address) from None
+            raise _not_bound("OPERATIONS", self._settings.operations_address) from None
         operations.start()
         self.operations_port = operations.port
         self._closing.callback(operations.stop)
 
     async def _start_server(self, service: Service) -> None:
-        verifier = TokenVerifier(KeyRing(self._keys), self._own.token_issuer, self._own.token_audience)
-        chain = server_interceptors(self._own, self._traces, verifier, manifest.callers(), self._requests)
+        verifier = TokenVerifier(KeyRing(self._keys), self._settings.token_issuer, self._settings.token_audience)
+        chain = server_interceptors(self._settings, self._traces, verifier, callers(), self._requests)
         self._handlers = Handlers(chain)
-        self._server = grpc.aio.server(options=_options(self._own))
+        self._server = grpc.aio.server(options=_options(self._settings))
         self._server.add_generic_rpc_handlers(self._handlers.of(service.servicers))
-        _add_standard_services(self._server, self._health, service, self._own)
-        self.port = _bind(self._server, self._own)
+        _add_standard_services(self._server, self._health, service, self._settings)
+        self.port = _bind(self._server, self._settings)
         await self._server.start()
 
     def _vital(self) -> dict[str, Check]:
@@ -154,40 +157,40 @@ def _hourly(sweep: Callable[[], Awaitable[None]]) -> Work:
     return sweep_hourly
 
 
-def _published_keys(own: RuntimeSettings) -> tokens.Fetch:
+def _published_keys(settings: RuntimeSettings) -> tokens.Fetch:
     # Fetched when the first token comes, which is too late to hear that there is nowhere to fetch them from.
-    if not own.jwks_url.startswith(("http://", "https://")):
+    if not settings.jwks_url.startswith(("http://", "https://")):
         example = "http://identity:9000/.well-known/jwks.json"
-        raise SettingsError(f"TRADEWIND_JWKS_URL: {own.jwks_url!r} is no http(s) URL of keys; {example} is one")
-    return tokens.http_fetch(own.jwks_url)
+        raise SettingsError(f"TRADEWIND_JWKS_URL: {settings.jwks_url!r} is no http(s) URL of keys; {example} is one")
+    return tokens.http_fetch(settings.jwks_url)
 
 
-def _database(declared: Manifest, own: RuntimeSettings) -> Database | None:
-    if not declared.database:
+def _database(manifest: Manifest, settings: RuntimeSettings) -> Database | None:
+    if not manifest.database:
         return None
-    url = settings.required("database_url", own.database_url)
+    url = required("database_url", settings.database_url)
     try:
         conninfo_to_dict(url)
     except ProgrammingError:  # which shows a part of it, as the pool would in the log, again and again
         example = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
         raise SettingsError(f"secret database_url is no address; {example} is one, its parts percent-encoded") from None
-    return Database(url, name=declared.name, max_connections=own.database_pool_size)
+    return Database(url, name=manifest.name, max_connections=settings.database_pool_size)
 
 
-def _request_store(database: Database | None, own: RuntimeSettings) -> RequestStore | None:
+def _request_store(database: Database | None, settings: RuntimeSettings) -> RequestStore | None:
     if database is None:
         return None
-    return RequestStore(database, settings.required("reply_key", own.reply_key).encode())
+    return RequestStore(database, required("reply_key", settings.reply_key).encode())
 
 
-def _options(own: RuntimeSettings) -> list[tuple[str, int]]:
+def _options(settings: RuntimeSettings) -> list[tuple[str, int]]:
     return [
         # By default a second process may bind the same port, and silently take half of the calls.
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", own.max_message_bytes),
-        ("grpc.max_send_message_length", own.max_message_bytes),
-        ("grpc.max_metadata_size", own.max_metadata_bytes),
-        ("grpc.max_concurrent_streams", own.max_concurrent_streams),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         # Half of the clients' ping interval (chassis.rpc.channel), or they are thrown out for pinging too often.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -196,22 +199,24 @@ def _options(own: RuntimeSettings) -> list[tuple[str, int]]:
     ]
 
 
-def _bind(server: grpc.aio.Server, own: RuntimeSettings) -> int:
-    encrypted = credentials.server(own)
+def _bind(server: grpc.aio.Server, settings: RuntimeSettings) -> int:
+    encrypted = credentials.server(settings)
     try:
         if encrypted:
-            return server.add_secure_port(own.grpc_address, encrypted)
-        return server.add_insecure_port(own.grpc_address)
+            return server.add_secure_port(settings.grpc_address, encrypted)
+        return server.add_insecure_port(settings.grpc_address)
     except RuntimeError:
-        raise _not_bound("GRPC", own.grpc_address) from None
+        raise _not_bound("GRPC", settings.grpc_address) from None
 
 
 def _not_bound(which: str, address: str) -> SettingsError:
     return SettingsError(f"TRADEWIND_{which}_ADDRESS: {address} cannot be bound; is it in use?")
 
 
-def _add_standard_services(server: grpc.aio.Server, health: Health, service: Service, own: RuntimeSettings) -> None:
+def _add_standard_services(
+    server: grpc.aio.Server, health: Health, service: Service, settings: RuntimeSettings
+) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
-    if own.environment == "development":
+    if settings.environment == "development":
         names = (*service.servicers, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable(names, server)

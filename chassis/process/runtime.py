@@ -8,10 +8,9 @@ import grpc
 
 from chassis.contract.manifest import Manifest
 from chassis.contract.paging import Pages
-from chassis.core import settings
 from chassis.core.background import Work
 from chassis.core.clock import Clock
-from chassis.core.settings import Dataclass, RuntimeSettings, SettingsError
+from chassis.core.settings import Dataclass, RuntimeSettings, SettingsError, load, peer_target, required
 from chassis.database import Database
 from chassis.messaging.consumer import Subscription
 from chassis.process.operations import Route
@@ -39,10 +38,10 @@ class Runtime:
     """What a service's wiring takes its parts from."""
 
     def __init__(
-        self, manifest: Manifest, own: RuntimeSettings, clock: Clock, traces: Traces, database: Database | None
+        self, manifest: Manifest, settings: RuntimeSettings, clock: Clock, traces: Traces, database: Database | None
     ) -> None:
         self.manifest = manifest
-        self.own = own
+        self.settings = settings
         self.clock = clock
         self.traces = traces
         self.channels: dict[str, PeerChannel] = {}
@@ -58,11 +57,11 @@ class Runtime:
     @property
     def pages(self) -> Pages:
         """Page tokens signed with this service's secret."""
-        return Pages(settings.required("page_key", self.own.page_key))
+        return Pages(required("page_key", self.settings.page_key))
 
-    def settings(self, cls: type[T]) -> T:
+    def load_settings(self, cls: type[T]) -> T:
         """The service's own settings."""
-        return settings.load(cls)
+        return load(cls)
 
     def connect(self, peer: str) -> grpc.aio.Channel:
         """A channel to a peer, for generated stubs: `CatalogServiceStub(runtime.connect("catalog"))`.
@@ -71,7 +70,7 @@ class Runtime:
         """
         if peer not in self.channels:
             self.channels[peer] = channel.connect(
-                peer, settings.peer_target(peer), self.manifest, self.own, self.traces, credentials.client(self.own)
+                peer, peer_target(peer), self.manifest, self.settings, self.traces, credentials.client(self.settings)
             )
         return self.channels[peer]
 

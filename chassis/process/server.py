@@ -12,11 +12,10 @@ import sys
 
 import uvloop
 
-from chassis.contract import manifest as manifests
 from chassis.contract.descriptors import ContractError
-from chassis.contract.manifest import ManifestError
-from chassis.core import failpoints, logs, settings
-from chassis.core.settings import RuntimeSettings, SettingsError
+from chassis.contract.manifest import ManifestError, of_package
+from chassis.core import failpoints, logs
+from chassis.core.settings import RuntimeSettings, SettingsError, load
 from chassis.process.host import Host
 from chassis.process.runtime import Runtime, Service, Wiring
 
@@ -33,9 +32,9 @@ def serve(package: str, wiring: Wiring) -> None:
 
 async def _run(package: str, wiring: Wiring) -> None:
     failpoints.arm_from(os.environ)
-    declared, own = manifests.of_package(package), settings.load(RuntimeSettings)
-    logs.configure(declared.name, own.version, own.log_level)
-    host = Host(declared, own)
+    manifest, settings = of_package(package), load(RuntimeSettings)
+    logs.configure(manifest.name, settings.version, settings.log_level)
+    host = Host(manifest, settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,7 +18,7 @@ _NUMBERS = {"closed": 0, "half-opened": 1, "opened": 2}
 THRESHOLD = 10
 OPEN_SECONDS = 2.0
 
-# What says that the peer is in trouble, and not that the request was wrong or the caller in a hurry.
+# What says that the peer is in trouble, and not that the request was wrong or the deadline too short.
 _FAILURES = (Kind.UNAVAILABLE, Kind.INTERNAL, Kind.DEADLINE_EXCEEDED)
 
 
@@ -34,16 +34,16 @@ class Breaker:
         STATE.labels(peer).set(0)
 
     @contextmanager
-    def guard(self, *, hurried: bool = False) -> Iterator[None]:
+    def guard(self, *, short_deadline: bool = False) -> Iterator[None]:
         """Around one call. Raises Unavailable PEER_CIRCUIT_OPEN instead of entering while the circuit is open, or is probed.
 
-        A hurried call's missed deadline, and a call given up, are the caller's own doing: they count neither way.
+        A deadline missed that was shorter than the policy, and a call given up, are the caller's own doing: they count neither way.
         """
         with self._entered():
             try:
                 yield
             except errors.Problem as problem:
-                if problem.kind in _FAILURES and not (hurried and problem.kind is Kind.DEADLINE_EXCEEDED):
+                if problem.kind in _FAILURES and not (short_deadline and problem.kind is Kind.DEADLINE_EXCEEDED):
                     self._circuit.__exit__(type(problem), problem, None)
                 elif problem.kind not in _FAILURES:
                     self._circuit.__exit__(None, None, None)

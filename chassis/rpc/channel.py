@@ -127,7 +127,7 @@ def connect(
         _measured,
         lambda outgoing: _identified(outgoing, manifest.name, settings),
         _bounded,
-        lambda outgoing: breaker.guard(hurried=outgoing.timeout < outgoing.method.timeout / 2),
+        lambda outgoing: breaker.guard(short_deadline=outgoing.timeout < outgoing.method.timeout / 2),
         _raising_problems,
     )
     return PeerChannel(channel, interceptors)

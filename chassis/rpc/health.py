@@ -1,4 +1,4 @@
-"""Health: what the process can do now, by the gRPC health protocol.
+"""Health by the gRPC health protocol: readiness, since it says what the process can do now. Liveness is that it answers at all.
 
 The service as a whole (the empty name, and the name of each gRPC service) is SERVING while it can answer calls: its
 database answers and its event loop keeps up. What it only needs later is told under names of its own, `broker` and

@@ -1,4 +1,4 @@
-"""The request store: an effect and its answer are kept together, so that a request sent again gets the first answer.
+"""The store of idempotency keys: an effect and its answer are kept together, so that a request sent again gets the first answer.
 
 The claim on the request's id, the effect, its facts and the answer are one transaction. A duplicate that comes while
 the first is at work waits for it at the claim's unique key; one that comes later is answered at once.

@@ -52,13 +52,15 @@ class Traces:
         return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-{flags}"
 
 
-def traces(service: str, own: RuntimeSettings, provider: TracerProvider | None) -> Traces:
+def traces(service: str, settings: RuntimeSettings, provider: TracerProvider | None) -> Traces:
     """As the settings say: with spans where there is an OTLP endpoint to export them to, or a provider that is given."""
-    if provider is None and not own.otlp_endpoint:
-        return Traces(own.trace_sample_ratio, None)
+    if provider is None and not settings.otlp_endpoint:
+        return Traces(settings.trace_sample_ratio, None)
     from chassis.rpc import spans  # noqa: PLC0415 — its memory is spent only where it is used
 
-    return Traces(own.trace_sample_ratio, spans.Spans(provider or spans.exporting(service, own.otlp_endpoint)))
+    return Traces(
+        settings.trace_sample_ratio, spans.Spans(provider or spans.exporting(service, settings.otlp_endpoint))
+    )
 
 
 def _is_sampled(context: str) -> bool:

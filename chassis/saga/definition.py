@@ -1,4 +1,4 @@
-"""A saga as a service tells it: its steps in order, each with its undo."""
+"""A saga as a service tells it: its steps in order, each with its undo, the compensating transaction."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Drives sagas through their steps: leased, fenced, and ready to die at any instant.
+"""The saga orchestrator: drives sagas through their steps, leased, guarded by a fencing token, and ready to die at any instant.
 
 A saga is begun by the transaction that needs it and driven at once by the process that began it. Whatever is due and
 driven by nobody, after a pause or a crash, is claimed by whoever looks first. No transaction is open during a step; each
@@ -24,7 +24,7 @@ from chassis.saga.definition import Definition
 from chassis.saga.events import Event, Failed, Refused, Resumed, Succeeded, Wish
 from chassis.saga.machine import Direction, Run, State, Transition, advance, begin
 from chassis.saga.plan import Plan
-from chassis.saga.store import Claim, Lease
+from chassis.saga.store import ClaimedSaga, Lease
 
 log = logs.logger(__name__)
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Driver(Generic[T]):
         store.start(tx, self.plan, transition.state, self._definition.to_json(data), lease, trace, now)
         if lease.owner:
             held = _Held(data, transition, store.FIRST_FENCE, lease, trace)
-            tx.on_commit(lambda: self._take(held))
+            tx.on_commit(lambda: self._drive_in_task(held))
 
     async def grant(self, tx: Transaction, saga_id: str, wish: Wish) -> State:
         """Do with a saga what somebody asks for, whoever drives it now. Raises why not."""
@@ -120,10 +120,10 @@ class Driver(Generic[T]):
         await self._record(tx, data, transition)
         if lease and lease.owner:
             held = _Held(data, transition, claim.fence + 1, lease, claim.traceparent)
-            tx.on_commit(lambda: self._take(held))
+            tx.on_commit(lambda: self._drive_in_task(held))
         return transition.state
 
-    def _take(self, held: _Held[T]) -> None:
+    def _drive_in_task(self, held: _Held[T]) -> None:
         """Drive a saga in a task of its own, which inherits neither the caller's deadline nor its transaction."""
         self._held.add(held)
         task = asyncio.get_running_loop().create_task(self._drive(held), context=Context())
@@ -143,11 +143,11 @@ class Driver(Generic[T]):
             self._held.discard(held)
         except Exception:
             log.exception("saga_interrupted", saga_id=held.saga_id)
-            await self._let_go([held], after=timedelta(seconds=1))
+            await self._release_held([held], after=timedelta(seconds=1))
         else:
             if isinstance(held.transition.command, Run):
                 # This process is to end, and has perhaps let go of everything already.
-                await self._let_go([held])
+                await self._release_held([held])
             else:
                 self._held.discard(held)
 
@@ -205,18 +205,18 @@ class Driver(Generic[T]):
     def _resume(self, row: Row, lease: Lease, now: datetime) -> bool:
         """Drive a saga that was claimed; False if this process does not understand it, as one that is newer may."""
         try:
-            claim = store.read_claim(self.plan, row)
+            claim = store.read_claimed(self.plan, row)
             transition = advance(self.plan, claim.state, Resumed(now))
             held = _Held(self._data(claim), transition, claim.fence, lease, claim.traceparent)
         except Exception:
             log.exception("saga_unreadable", saga_id=row["saga_id"])
             return False
         metrics.CLAIMED.labels(self.plan.kind).inc()
-        self._take(held)
+        self._drive_in_task(held)
         return True
 
     async def _renew_leases(self) -> None:
-        """Hold on to what has been held for some time; most sagas are over before that."""
+        """The heartbeat: hold on to what has been held for some time; most sagas are over before that."""
         soon = self._clock.now() + timedelta(seconds=self._limits.lease_seconds * 0.6)
         ageing = [held for held in self._held if held.lease.until < soon]
         if not ageing:
@@ -237,13 +237,13 @@ class Driver(Generic[T]):
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=self._limits.drain_seconds)
             await _end(late)
-        await self._let_go(list(self._held))
+        await self._release_held(list(self._held))
 
-    async def _let_go(self, sagas: Iterable[_Held[T]], after: timedelta = timedelta()) -> None:
+    async def _release_held(self, sagas: Iterable[_Held[T]], after: timedelta = timedelta()) -> None:
         """Drive them no longer."""
-        given_back = list(sagas)
-        self._held.difference_update(given_back)
-        await self._release([held.saga_id for held in given_back], after)
+        released = list(sagas)
+        self._held.difference_update(released)
+        await self._release([held.saga_id for held in released], after)
 
     async def _release(self, saga_ids: Sequence[str], after: timedelta) -> None:
         """Offer sagas to whoever looks next. Without a database they are offered when their lease ends."""
@@ -271,7 +271,7 @@ class Driver(Generic[T]):
     def _has_room(self) -> bool:
         return self._is_open and len(self._held) < self._limits.concurrency
 
-    def _data(self, claim: Claim) -> T:
+    def _data(self, claim: ClaimedSaga) -> T:
         if claim.data is None:
             raise TypeError(f"saga {claim.saga_id} has ended; it has forgotten its data")
         return self._definition.from_json(claim.data)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from chassis.saga.history import Happening, What
+from chassis.saga.history import EntryKind, HistoryEntry
 from chassis.saga.machine import Direction, Failure, State, Status
 from chassis.saga.plan import Plan
 
@@ -21,7 +21,7 @@ def to_json(plan: Plan, state: State) -> Json:
         "round": state.round,
         "wake_at": state.wake_at and state.wake_at.isoformat(),
         "failure": state.failure and [state.failure.step, state.failure.reason, state.failure.detail],
-        "history": [_happening_to_json(happening) for happening in state.history],
+        "history": [_entry_to_json(entry) for entry in state.history],
     }
 
 
@@ -37,21 +37,21 @@ def from_json(plan: Plan, saga_id: str, json: Json) -> State:
         round=json["round"],
         wake_at=json["wake_at"] and datetime.fromisoformat(json["wake_at"]),
         failure=json["failure"] and Failure(*json["failure"]),
-        history=tuple(_happening_from_json(entry) for entry in json["history"]),
+        history=tuple(_entry_from_json(entry) for entry in json["history"]),
     )
 
 
-def _happening_to_json(happening: Happening) -> Json:
+def _entry_to_json(entry: HistoryEntry) -> Json:
     written = {
-        "step": happening.step,
-        "reason": happening.reason,
-        "detail": happening.detail,
-        "who": happening.who,
+        "step": entry.step,
+        "reason": entry.reason,
+        "detail": entry.detail,
+        "who": entry.who,
     }
-    entry: Json = {"at": happening.at.isoformat(), "what": happening.what.value}
-    entry |= {name: text for name, text in written.items() if text}
-    return entry | ({"times": happening.times} if happening.times > 1 else {})
+    json: Json = {"at": entry.at.isoformat(), "what": entry.what.value}
+    json |= {name: text for name, text in written.items() if text}
+    return json | ({"times": entry.times} if entry.times > 1 else {})
 
 
-def _happening_from_json(entry: Json) -> Happening:
-    return Happening(**(entry | {"at": datetime.fromisoformat(entry["at"]), "what": What(entry["what"])}))
+def _entry_from_json(json: Json) -> HistoryEntry:
+    return HistoryEntry(**(json | {"at": datetime.fromisoformat(json["at"]), "what": EntryKind(json["what"])}))

@@ -9,7 +9,7 @@ LONGEST = 64
 LONGEST_DETAIL = 200
 
 
-class What(StrEnum):
+class EntryKind(StrEnum):
     """The kinds of things that happen to a saga."""
 
     STARTED = "STARTED"
@@ -29,15 +29,15 @@ class What(StrEnum):
     COMPENSATED = "COMPENSATED"
 
 
-_REPEATABLE = frozenset({What.FAILED, What.UNDO_FAILED})
+_REPEATABLE = frozenset({EntryKind.FAILED, EntryKind.UNDO_FAILED})
 
 
 @dataclass(frozen=True)
-class Happening:
+class HistoryEntry:
     """One thing that happened. `times` counts equal failures in a row; `at` is then the last of them."""
 
     at: datetime
-    what: What
+    what: EntryKind
     step: str = ""
     reason: str = ""
     detail: str = ""
@@ -53,15 +53,15 @@ class Happening:
         )
 
 
-History: TypeAlias = tuple[Happening, ...]
+History: TypeAlias = tuple[HistoryEntry, ...]
 
 
-def remember(history: History, happening: Happening) -> History:
-    """The history with one more happening: a repeated failure is counted, and the middle is forgotten first."""
-    if len(happening.detail) > LONGEST_DETAIL:
-        happening = replace(happening, detail=happening.detail[:LONGEST_DETAIL])
-    if history and happening.repeats(history[-1]):
-        return (*history[:-1], replace(happening, times=history[-1].times + 1))
+def remember(history: History, entry: HistoryEntry) -> History:
+    """The history with one more entry: a repeated failure is counted, and the middle is forgotten first."""
+    if len(entry.detail) > LONGEST_DETAIL:
+        entry = replace(entry, detail=entry.detail[:LONGEST_DETAIL])
+    if history and entry.repeats(history[-1]):
+        return (*history[:-1], replace(entry, times=history[-1].times + 1))
     if len(history) < LONGEST:
-        return (*history, happening)
-    return (*history[: LONGEST // 2], *history[LONGEST // 2 + 1 :], happening)
+        return (*history, entry)
+    return (*history[: LONGEST // 2], *history[LONGEST // 2 + 1 :], entry)

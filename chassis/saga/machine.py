@@ -25,7 +25,7 @@ from chassis.saga.events import (
     Succeeded,
     Wish,
 )
-from chassis.saga.history import Happening, History, What, remember
+from chassis.saga.history import EntryKind, History, HistoryEntry, remember
 from chassis.saga.plan import Plan, PlannedStep
 
 
@@ -112,12 +112,12 @@ class Transition:
 
     state: State
     command: Command
-    news: tuple[Happening, ...] = ()
+    news: tuple[HistoryEntry, ...] = ()
 
 
 def begin(plan: Plan, at: datetime, seed: str) -> Transition:
     """A new saga, about to do its first step."""
-    return _moved(plan, State(seed), Happening(at, What.STARTED))
+    return _moved(plan, State(seed), HistoryEntry(at, EntryKind.STARTED))
 
 
 def advance(plan: Plan, state: State, event: Event) -> Transition:
@@ -150,27 +150,27 @@ def _ended(state: State, event: Event) -> Exception:
 def _succeeded(plan: Plan, state: State, event: Event) -> Transition:
     step = plan.steps[state.position].name
     if state.direction is Direction.DO:
-        return _go_on(plan, state, Happening(event.at, What.DONE, step))
-    return _go_back(plan, state, state.position - 1, Happening(event.at, What.UNDONE, step))
+        return _go_on(plan, state, HistoryEntry(event.at, EntryKind.DONE, step))
+    return _go_back(plan, state, state.position - 1, HistoryEntry(event.at, EntryKind.UNDONE, step))
 
 
 def _failed(plan: Plan, state: State, event: Failed) -> Transition:
     step = plan.steps[state.position]
     failures = state.failures + 1
     if _can_turn_back(plan, state) and failures >= step.patience:
-        gave_up = Happening(event.at, What.GAVE_UP, step.name, event.reason, event.detail)
+        gave_up = HistoryEntry(event.at, EntryKind.GAVE_UP, step.name, event.reason, event.detail)
         return _turn_back(plan, state, state.position, gave_up)
-    what = What.FAILED if state.direction is Direction.DO else What.UNDO_FAILED
+    what = EntryKind.FAILED if state.direction is Direction.DO else EntryKind.UNDO_FAILED
     pause = step.backoff.pause(failures, f"{state.seed}/{step.name}/{state.direction}")
     waiting = replace(state, failures=failures, in_doubt=True, wake_at=event.at + pause)
-    return _moved(plan, waiting, Happening(event.at, what, step.name, event.reason, event.detail))
+    return _moved(plan, waiting, HistoryEntry(event.at, what, step.name, event.reason, event.detail))
 
 
 def _refused(plan: Plan, state: State, event: Refused) -> Transition:
     step = plan.steps[state.position].name
     if state.direction is Direction.UNDO:
-        return _stop(plan, state, Happening(event.at, What.UNDO_REFUSED, step, event.reason, event.detail))
-    refusal = Happening(event.at, What.REFUSED, step, event.reason, event.detail)
+        return _stop(plan, state, HistoryEntry(event.at, EntryKind.UNDO_REFUSED, step, event.reason, event.detail))
+    refusal = HistoryEntry(event.at, EntryKind.REFUSED, step, event.reason, event.detail)
     if not _can_turn_back(plan, state):
         return _stop(plan, state, refusal)
     # An earlier call of this step may have had an effect that only the refusing one lacked.
@@ -181,22 +181,22 @@ def _wished(plan: Plan, state: State, wish: Wish) -> Transition:
     step = plan.steps[state.position].name
     match wish:
         case CancelAsked():
-            return _cancel(plan, state, _granted(wish, What.CANCELLED, step))
+            return _cancel(plan, state, _granted(wish, EntryKind.CANCELLED, step))
         case RetryAsked():
-            return _retry(plan, state, _granted(wish, What.RETRIED, step))
+            return _retry(plan, state, _granted(wish, EntryKind.RETRIED, step))
         case ForceCompleteAsked():
-            return _force_complete(plan, state, _granted(wish, What.FORCED_COMPLETE, step))
+            return _force_complete(plan, state, _granted(wish, EntryKind.FORCED_COMPLETE, step))
         case ForceCompensateAsked():
             return _force_compensate(plan, state, wish)
         case _:
             raise TypeError(f"not a wish a saga knows: {wish!r}")
 
 
-def _granted(wish: Wish, what: What, step: str) -> Happening:
-    return Happening(wish.at, what, step, wish.reason, wish.why, wish.who)
+def _granted(wish: Wish, what: EntryKind, step: str) -> HistoryEntry:
+    return HistoryEntry(wish.at, what, step, wish.reason, wish.why, wish.who)
 
 
-def _cancel(plan: Plan, state: State, cancelled: Happening) -> Transition:
+def _cancel(plan: Plan, state: State, cancelled: HistoryEntry) -> Transition:
     if state.direction is Direction.UNDO:
         raise AlreadyCompensating("What was done is being undone already.")
     if state.position >= plan.pivot:
@@ -205,14 +205,14 @@ def _cancel(plan: Plan, state: State, cancelled: Happening) -> Transition:
     return _turn_back(plan, state, state.position, cancelled)
 
 
-def _retry(plan: Plan, state: State, retried: Happening) -> Transition:
+def _retry(plan: Plan, state: State, retried: HistoryEntry) -> Transition:
     status = Status.RUNNING if state.direction is Direction.DO else Status.COMPENSATING
     round_ = state.round + 1 if state.status is Status.NEEDS_OPERATOR else state.round
     again = replace(state, status=status, failures=0, in_doubt=True, round=round_, wake_at=None)
     return _moved(plan, again, retried)
 
 
-def _force_complete(plan: Plan, state: State, forced: Happening) -> Transition:
+def _force_complete(plan: Plan, state: State, forced: HistoryEntry) -> Transition:
     if state.direction is Direction.UNDO or state.position <= plan.pivot:
         raise ForceNotPossible("A saga can only be completed by force once its point of no return is done.")
     return _go_on(plan, state, forced)
@@ -221,36 +221,36 @@ def _force_complete(plan: Plan, state: State, forced: Happening) -> Transition:
 def _force_compensate(plan: Plan, state: State, wish: Wish) -> Transition:
     step = plan.steps[state.position].name
     if state.direction is Direction.DO:
-        return _turn_back(plan, state, state.position, _granted(wish, What.FORCED_COMPENSATE, step))
+        return _turn_back(plan, state, state.position, _granted(wish, EntryKind.FORCED_COMPENSATE, step))
     if state.status is Status.NEEDS_OPERATOR:
-        return _go_back(plan, state, state.position - 1, _granted(wish, What.FORCED_UNDONE, step))
+        return _go_back(plan, state, state.position - 1, _granted(wish, EntryKind.FORCED_UNDONE, step))
     raise AlreadyCompensating("What was done is being undone already.")
 
 
-def _go_on(plan: Plan, state: State, news: Happening) -> Transition:
+def _go_on(plan: Plan, state: State, news: HistoryEntry) -> Transition:
     """The step at hand is done: on to the next, or to the end."""
     if state.position + 1 < len(plan.steps):
         return _come_to(plan, state, Status.RUNNING, Direction.DO, state.position + 1, news)
-    completed = Happening(news.at, What.COMPLETED)
+    completed = HistoryEntry(news.at, EntryKind.COMPLETED)
     return _come_to(plan, state, Status.COMPLETED, Direction.DO, state.position, news, completed)
 
 
-def _turn_back(plan: Plan, state: State, position: int, why: Happening) -> Transition:
+def _turn_back(plan: Plan, state: State, position: int, why: HistoryEntry) -> Transition:
     """Undo the step at that position and all before it."""
     failure = Failure(why.step, why.reason or why.what, why.detail)
     return _go_back(plan, replace(state, failure=failure), position, why)
 
 
-def _go_back(plan: Plan, state: State, position: int, news: Happening) -> Transition:
+def _go_back(plan: Plan, state: State, position: int, news: HistoryEntry) -> Transition:
     """The step after that position is undone: back to the nearest that can be, or to the end."""
     undo = plan.last_undo(position)
     if undo is not None:
         return _come_to(plan, state, Status.COMPENSATING, Direction.UNDO, undo, news)
-    compensated = Happening(news.at, What.COMPENSATED)
+    compensated = HistoryEntry(news.at, EntryKind.COMPENSATED)
     return _come_to(plan, state, Status.COMPENSATED, Direction.UNDO, state.position, news, compensated)
 
 
-def _stop(plan: Plan, state: State, why: Happening) -> Transition:
+def _stop(plan: Plan, state: State, why: HistoryEntry) -> Transition:
     """Neither on nor back: an operator must decide."""
     failure = state.failure or Failure(why.step, why.reason, why.detail)
     stopped = replace(state, status=Status.NEEDS_OPERATOR, failure=failure, wake_at=None)
@@ -262,7 +262,7 @@ def _can_turn_back(plan: Plan, state: State) -> bool:
 
 
 def _come_to(
-    plan: Plan, state: State, status: Status, direction: Direction, position: int, *news: Happening
+    plan: Plan, state: State, status: Status, direction: Direction, position: int, *news: HistoryEntry
 ) -> Transition:
     """The saga comes fresh to a step."""
     history = reduce(remember, news, state.history)
@@ -270,7 +270,7 @@ def _come_to(
     return Transition(fresh, _command(plan, fresh), news)
 
 
-def _moved(plan: Plan, state: State, *news: Happening) -> Transition:
+def _moved(plan: Plan, state: State, *news: HistoryEntry) -> Transition:
     """The saga stays at its step."""
     remembering = replace(state, history=reduce(remember, news, state.history)) if news else state
     return Transition(remembering, _command(plan, state), news)

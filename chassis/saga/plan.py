@@ -10,7 +10,7 @@ _CRC32_RANGE = 2**32
 
 @dataclass(frozen=True)
 class Backoff:
-    """Pauses that double from `first` up to `cap`; each is shortened by up to half, so that crowds spread out."""
+    """Exponential backoff with jitter: pauses double from `first` up to `cap`; each is shortened by up to half of it."""
 
     first: timedelta = timedelta(milliseconds=100)
     cap: timedelta = timedelta(seconds=5)

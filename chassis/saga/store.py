@@ -1,4 +1,4 @@
-"""Sagas as rows. Whatever may be written is written under the fence that was read."""
+"""Sagas as rows, under a fencing token: whoever writes with an older one than the row has writes nothing."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Claim:
+class ClaimedSaga:
     """A saga as its new holder finds it. The data is None once the saga has ended."""
 
     saga_id: str
@@ -40,7 +40,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Account:
+class SagaRecord:
     """A saga as an operator sees it."""
 
     saga_id: str
@@ -90,22 +90,22 @@ async def turn(tx: Transaction, plan: Plan, state: State, lease: Lease | None, n
 
 
 async def claim(reader: Reader, plan: Plan, lease: Lease, limit: int, now: datetime) -> list[Row]:
-    """Take over sagas that are due and that nobody else is claiming. Each is still to be read, by `read_claim`."""
+    """Take over sagas that are due and that nobody else is claiming. Each is still to be read, by `read_claimed`."""
     return await reader.all(SQL.claim, kind=plan.kind, owner=lease.owner, due_at=lease.until, limit=limit, now=now)
 
 
-def read_claim(plan: Plan, row: Row) -> Claim:
+def read_claimed(plan: Plan, row: Row) -> ClaimedSaga:
     """A saga as its row tells it. Raises whatever a row raises that another version of this program wrote."""
     state = from_json(plan, row["saga_id"], row["state"])
-    return Claim(row["saga_id"], state, row["data"], row["fence"], row["traceparent"])
+    return ClaimedSaga(row["saga_id"], state, row["data"], row["fence"], row["traceparent"])
 
 
-async def lock(tx: Transaction, plan: Plan, saga_id: str) -> Claim:
+async def lock(tx: Transaction, plan: Plan, saga_id: str) -> ClaimedSaga:
     """Read a saga and let nobody move it before this transaction ends."""
     row = await tx.first(SQL.lock, saga_id=saga_id, kind=plan.kind)
     if row is None:
         raise SagaNotFound("There is no such saga.", saga_id=saga_id)
-    return read_claim(plan, row)
+    return read_claimed(plan, row)
 
 
 async def renew(reader: Reader, saga_ids: Sequence[str], lease: Lease) -> None:
@@ -118,20 +118,20 @@ async def release(reader: Reader, saga_ids: Sequence[str], owner: str, due_at: d
     await reader.execute(SQL.release, saga_ids=list(saga_ids), owner=owner, due_at=due_at)
 
 
-async def find(reader: Reader, plan: Plan, saga_id: str) -> Account:
+async def find(reader: Reader, plan: Plan, saga_id: str) -> SagaRecord:
     """One saga. Raises SagaNotFound."""
     row = await reader.first(SQL.find, saga_id=saga_id, kind=plan.kind)
     if row is None:
         raise SagaNotFound("There is no such saga.", saga_id=saga_id)
-    return _account(plan, row)
+    return _record(plan, row)
 
 
-async def page(reader: Reader, plan: Plan, status: Status | None, after: str | None, limit: int) -> list[Account]:
+async def page(reader: Reader, plan: Plan, status: Status | None, after: str | None, limit: int) -> list[SagaRecord]:
     """Sagas after that one, the oldest first: their ids tell when they began."""
     bounds = {"kind": plan.kind, "after": after or BEFORE_ALL, "limit": limit}
     if status is None:
-        return [_account(plan, row) for row in await reader.all(SQL.list_all, **bounds)]
-    return [_account(plan, row) for row in await reader.all(SQL.list_by_status, **bounds, status=status.value)]
+        return [_record(plan, row) for row in await reader.all(SQL.list_all, **bounds)]
+    return [_record(plan, row) for row in await reader.all(SQL.list_by_status, **bounds, status=status.value)]
 
 
 async def count_unfinished(reader: Reader, plan: Plan) -> list[Unfinished]:
@@ -150,9 +150,9 @@ def _moved(plan: Plan, state: State, now: datetime) -> Json:
     }
 
 
-def _account(plan: Plan, row: Row) -> Account:
+def _record(plan: Plan, row: Row) -> SagaRecord:
     state = from_json(plan, row["saga_id"], row["state"])
-    return Account(row["saga_id"], plan.kind, row["state"]["step"], state, row["created_at"], row["updated_at"])
+    return SagaRecord(row["saga_id"], plan.kind, row["state"]["step"], state, row["created_at"], row["updated_at"])
 
 
 def _dumps(value: Json) -> str:

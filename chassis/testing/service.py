@@ -80,11 +80,11 @@ async def running(
     """The service of `package`, for the block. Further `settings` are fields of RuntimeSettings."""
     with tempfile.TemporaryDirectory(prefix="tradewind-") as directory:
         target = f"unix:{Path(directory) / 'grpc.sock'}"
-        own = replace(_settings(target, database_url, nats_url), **settings)
+        runtime_settings = replace(_settings(target, database_url, nats_url), **settings)
         issuer = tokens or Tokens()
-        declared = manifests.of_package(package)
-        logs.configure(declared.name, own.version, own.log_level, for_good=False)
-        host = Host(declared, own, clock=clock, keys=issuer.fetch, spans=spans)
+        manifest = manifests.of_package(package)
+        logs.configure(manifest.name, runtime_settings.version, runtime_settings.log_level, for_good=False)
+        host = Host(manifest, runtime_settings, clock=clock, keys=issuer.fetch, spans=spans)
         await host.start(wiring)
         service = RunningService(host, target, issuer)
         try:

@@ -6,7 +6,7 @@ from chassis.contract.paging import Pages
 from chassis.contract.wire import timestamp
 from chassis.core import ids
 from chassis.rpc.call import Call
-from services.catalog.domain.imports import Import, Line
+from services.catalog.domain.imports import Import, ImportLine
 from services.catalog.domain.products import Money, PriceChange, ProductFilter, Revision
 from services.catalog.publisher import money_message, product_message
 from services.catalog.usecases import UseCases
@@ -113,8 +113,8 @@ def _revision(request: pb.UpdateProductRequest) -> Revision:
     return revision
 
 
-def _line(request: pb.ImportProductsRequest) -> Line:
-    return Line(
+def _line(request: pb.ImportProductsRequest) -> ImportLine:
+    return ImportLine(
         import_id=ids.canonical(request.request_id),
         number=request.line_number,
         sku=request.sku,

@@ -7,7 +7,7 @@ from typing import Unpack
 from chassis.core.clock import Clock
 from chassis.database import Database, Transaction
 from services.catalog import publisher, store
-from services.catalog.domain.imports import Batch, Import, ImportNotFound, Line, StreamEmpty, judge
+from services.catalog.domain.imports import Batch, Import, ImportLine, ImportNotFound, StreamEmpty, judge
 from services.catalog.domain.products import (
     Money,
     PriceChange,
@@ -101,7 +101,7 @@ class UseCases:
             raise ProductNotFound("there is no such product", sku=canonical(sku))
         return changes
 
-    async def import_products(self, lines: AsyncIterator[Line]) -> Import:
+    async def import_products(self, lines: AsyncIterator[ImportLine]) -> Import:
         """Store lines batch by batch as they arrive; what a broken stream leaves are whole batches.
 
         Raises StreamEmpty, RequestIdChanged, LinesOutOfOrder.
@@ -137,7 +137,7 @@ class UseCases:
         return found
 
 
-async def _batches(lines: AsyncIterator[Line]) -> AsyncGenerator[tuple[str, Batch], None]:
+async def _batches(lines: AsyncIterator[ImportLine]) -> AsyncGenerator[tuple[str, Batch], None]:
     """Judge lines as they arrive and group them by what is stored together, each group with its import's id."""
     before = None
     batch = Batch()

@@ -13,8 +13,8 @@ from services.identity.usecases import UseCases
 
 async def service(runtime: Runtime) -> Service:
     """One servicer, the published keys, and what is done without being asked."""
-    settings = runtime.settings(Settings)
-    signer = Signer(Seal(settings.signing_key_secret), runtime.own.token_issuer, runtime.own.token_audience)
+    settings = runtime.load_settings(Settings)
+    signer = Signer(Seal(settings.signing_key_secret), runtime.settings.token_issuer, runtime.settings.token_audience)
     passwords = Passwords(settings.hashing_threads, settings.hashing_queue)
     usecases = UseCases(runtime.database, runtime.clock, passwords, signer, settings)
     with suppress(DatabaseUnavailable):  # then the background gets ready as soon as there is a database

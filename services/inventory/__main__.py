@@ -8,7 +8,7 @@ from services.inventory.usecases import UseCases
 
 def service(runtime: Runtime) -> Service:
     """What inventory is made of."""
-    usecases = UseCases(runtime.database, runtime.clock, runtime.settings(Settings))
+    usecases = UseCases(runtime.database, runtime.clock, runtime.load_settings(Settings))
     return Service(
         servicers={"tradewind.inventory.v1.InventoryService": InventoryServicer(usecases)},
         background=[usecases.sweep],

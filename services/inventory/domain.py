@@ -46,7 +46,7 @@ def canonical(sku: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReservationLine:
     """How many of one product."""
 
     sku: str
@@ -78,7 +78,7 @@ class Reservation:
     """Stock held for one order."""
 
     order_id: str
-    lines: tuple[Line, ...]
+    lines: tuple[ReservationLine, ...]
     state: State
     expires_at: datetime | None
     version: int
@@ -98,12 +98,12 @@ class Stock:
         """How many can be sold."""
         return self.on_hand - self.reserved
 
-    def refusal(self, delta: int) -> "Refusal | None":
+    def rejection(self, delta: int) -> "RejectionReason | None":
         """Why `delta` cannot come in or go out, if it cannot."""
         if self.on_hand + delta < self.reserved:
-            return Refusal.STOCK_BELOW_RESERVED
+            return RejectionReason.STOCK_BELOW_RESERVED
         if self.on_hand + delta > MOST_ON_HAND:
-            return Refusal.STOCK_ABOVE_LIMIT
+            return RejectionReason.STOCK_ABOVE_LIMIT
         return None
 
     def adjusted(self, delta: int) -> "Stock":
@@ -131,7 +131,7 @@ class Move:
         return self.before is None or self.before in MAY_COME_FROM[self.aim]
 
     @property
-    def freed(self) -> tuple[Line, ...]:
+    def freed(self) -> tuple[ReservationLine, ...]:
         """What is for sale again, when it was given back: nothing, if nothing was held any more."""
         return self.reservation.lines if self.before is State.HELD else ()
 
@@ -145,7 +145,7 @@ class Move:
             raise ReservationCommitted("the order's stock has left the shelf", order_id=self.reservation.order_id)
 
 
-class Refusal(StrEnum):
+class RejectionReason(StrEnum):
     """Why a line of a count was not stored."""
 
     STOCK_BELOW_RESERVED = "STOCK_BELOW_RESERVED"
@@ -172,7 +172,7 @@ class Receipt:
     """The answer to one line: why it was refused, if it was, and the stock after it."""
 
     adjustment: Adjustment
-    refusal: Refusal | None
+    rejection: RejectionReason | None
     stock: Stock
 
 
@@ -204,15 +204,15 @@ class Count:
         if receipt is None:
             return self._take_fresh(adjustment)
         if receipt.adjustment != adjustment:
-            return Receipt(adjustment, Refusal.REQUEST_ID_REUSED, self._stock[adjustment.sku])
+            return Receipt(adjustment, RejectionReason.REQUEST_ID_REUSED, self._stock[adjustment.sku])
         return receipt
 
     def _take_fresh(self, adjustment: Adjustment) -> Receipt:
         stock = self._stock[adjustment.sku]
-        refusal = stock.refusal(adjustment.delta)
-        if refusal is None:
+        rejection = stock.rejection(adjustment.delta)
+        if rejection is None:
             stock = stock.adjusted(adjustment.delta)
-        receipt = Receipt(adjustment, refusal, stock)
+        receipt = Receipt(adjustment, rejection, stock)
         self._stock[adjustment.sku] = stock
         self._receipts[adjustment.request_id] = receipt
         self.fresh.append(receipt)

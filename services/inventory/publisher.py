@@ -5,7 +5,7 @@ from datetime import datetime
 
 from chassis.contract.wire import timestamp
 from chassis.database import Transaction
-from services.inventory.domain import Line, Move, State, Stock
+from services.inventory.domain import Move, ReservationLine, State, Stock
 from tradewind.inventory.v1.stock_events_pb2 import StockCommitted, StockDepleted, StockReleased, StockReserved
 from tradewind.inventory.v1.stock_pb2 import StockLine
 
@@ -22,7 +22,7 @@ def stock_depleted(tx: Transaction, stock: Stock, at: datetime) -> None:
     tx.publish(StockDepleted(sku=stock.sku, aggregate_version=stock.version, occurred_at=timestamp(at)))
 
 
-def line_messages(lines: Iterable[Line]) -> list[StockLine]:
+def line_messages(lines: Iterable[ReservationLine]) -> list[StockLine]:
     """Lines on the wire."""
     return [StockLine(sku=line.sku, quantity=line.quantity) for line in lines]
 

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from chassis.contract.wire import timestamp
 from chassis.core import ids
 from chassis.rpc.call import Call
-from services.inventory.domain import Adjustment, Line, Receipt, Reservation, State, Stock, canonical
+from services.inventory.domain import Adjustment, Receipt, Reservation, ReservationLine, State, Stock, canonical
 from services.inventory.publisher import line_messages
 from services.inventory.usecases import UseCases
 from tradewind.inventory.v1 import inventory_service_pb2 as pb
@@ -28,7 +28,7 @@ class InventoryServicer:
 
     async def Reserve(self, request: pb.ReserveRequest, call: Call) -> pb.ReserveResponse:
         """Hold stock for an order."""
-        lines = [Line(canonical(line.sku), line.quantity) for line in request.lines]
+        lines = [ReservationLine(canonical(line.sku), line.quantity) for line in request.lines]
         async with call.once() as tx:
             reservation = await self.usecases.reserve(tx, request.order_id, lines)
             return tx.reply(pb.ReserveResponse(reservation=_reservation_message(reservation)))
@@ -110,8 +110,8 @@ def _receipt_message(line: pb.AdjustStockRequest, receipt: Receipt) -> pb.Adjust
     return pb.AdjustStockResponse(
         # As it was sent: whoever waits for this answer looks for the spelling they know.
         request_id=line.request_id,
-        accepted=receipt.refusal is None,
-        reason=receipt.refusal or "",
+        accepted=receipt.rejection is None,
+        reason=receipt.rejection or "",
         availability=_availability_message(receipt.stock),
     )
 

@@ -13,11 +13,11 @@ from services.inventory.domain import (
     MAY_COME_FROM,
     Adjustment,
     Count,
-    Line,
     Move,
     Receipt,
-    Refusal,
+    RejectionReason,
     Reservation,
+    ReservationLine,
     State,
     Stock,
 )
@@ -25,7 +25,9 @@ from services.inventory.domain import (
 SQL = Statements("services.inventory")
 
 
-async def reserve(tx: Transaction, order_id: str, lines: Sequence[Line], expires_at: datetime) -> Move | None:
+async def reserve(
+    tx: Transaction, order_id: str, lines: Sequence[ReservationLine], expires_at: datetime
+) -> Move | None:
     """Hold stock for an order; None when it has a reservation already. After a shortage the transaction must end."""
     rows = await tx.all(
         SQL.reserve,
@@ -128,7 +130,7 @@ def _reservation(rows: Sequence[Row]) -> Reservation:
     first = rows[0]
     return Reservation(
         order_id=str(first["order_id"]),
-        lines=tuple(Line(row["sku"], row["quantity"]) for row in rows if row["sku"]),
+        lines=tuple(ReservationLine(row["sku"], row["quantity"]) for row in rows if row["sku"]),
         state=State(first["state"]),
         expires_at=first["expires_at"],
         version=first["version"],
@@ -147,8 +149,8 @@ def _receipt(row: Row) -> Receipt:
         note=row["note"],
         adjusted_by=row["adjusted_by"],
     )
-    refusal = Refusal(row["refusal"]) if row["refusal"] else None
-    return Receipt(adjustment, refusal, Stock(sku=row["sku"], on_hand=row["on_hand"], reserved=row["reserved"]))
+    rejection = RejectionReason(row["refusal"]) if row["refusal"] else None
+    return Receipt(adjustment, rejection, Stock(sku=row["sku"], on_hand=row["on_hand"], reserved=row["reserved"]))
 
 
 def _journal(receipts: Sequence[Receipt]) -> dict[str, list[Any]]:
@@ -158,7 +160,7 @@ def _journal(receipts: Sequence[Receipt]) -> dict[str, list[Any]]:
         "deltas": [receipt.adjustment.delta for receipt in receipts],
         "notes": [receipt.adjustment.note for receipt in receipts],
         "adjusted_by": [receipt.adjustment.adjusted_by for receipt in receipts],
-        "refusals": [receipt.refusal for receipt in receipts],
+        "refusals": [receipt.rejection for receipt in receipts],
         "on_hand": [receipt.stock.on_hand for receipt in receipts],
         "reserved": [receipt.stock.reserved for receipt in receipts],
     }

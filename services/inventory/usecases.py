@@ -10,10 +10,10 @@ from services.inventory import publisher, store
 from services.inventory.domain import (
     Adjustment,
     Count,
-    Line,
     Move,
     Receipt,
     Reservation,
+    ReservationLine,
     ReservationNotFound,
     State,
     Stock,
@@ -31,7 +31,7 @@ class UseCases:
     clock: Clock
     settings: Settings
 
-    async def reserve(self, tx: Transaction, order_id: str, lines: Sequence[Line]) -> Reservation:
+    async def reserve(self, tx: Transaction, order_id: str, lines: Sequence[ReservationLine]) -> Reservation:
         """Hold stock for an order, every line or none, for a whole time from now; one that has taken its stock keeps it.
 
         Raises OutOfStock, ReservationClosed.

@@ -12,7 +12,7 @@ from services.notifications.usecases import UseCases
 
 def service(runtime: Runtime) -> Service:
     """What is heard becomes deliveries, and the sender sends them."""
-    settings = runtime.settings(Settings)
+    settings = runtime.load_settings(Settings)
     sender = Sender(runtime.database, runtime.clock, Renderer(), Mailer(settings), settings)
     usecases = UseCases(runtime.database, runtime.clock, sender)
     return Service(

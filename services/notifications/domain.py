@@ -65,7 +65,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SmtpFailure:
     """Why a mail was not taken: for good, or for now."""
 
     reason: str
@@ -90,14 +90,14 @@ class Delivery:
         """As it is once the mail server took it."""
         return replace(self, state=State.SENT, attempts=self.attempts + 1, sent_at=now)
 
-    def refused(self, refusal: Refusal, now: datetime) -> "Delivery":
-        """As it is after a refusal: due again later each time, or failed when it was the last one."""
-        is_last = refusal.is_final or self.attempts + 1 >= MOST_ATTEMPTS
+    def refused(self, failure: SmtpFailure, now: datetime) -> "Delivery":
+        """As it is after a failure: due again later each time, or failed when it was the last one."""
+        is_last = failure.is_final or self.attempts + 1 >= MOST_ATTEMPTS
         return replace(
             self,
             state=State.FAILED if is_last else State.QUEUED,
             attempts=self.attempts + 1,
-            last_reason=refusal.reason,
+            last_reason=failure.reason,
             due_at=now + _delay(self.attempts),
         )
 
@@ -168,7 +168,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class PendingMail:
     """A delivery with all that has to be known to write it."""
 
     delivery: Delivery
@@ -179,7 +179,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A letter in words."""
+    """A pending mail in words."""
 
     delivery_id: str
     address: str

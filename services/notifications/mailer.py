@@ -15,7 +15,7 @@ from aiosmtplib import (
 )
 
 from chassis.core.settings import host_and_port
-from services.notifications.domain import Mail, Refusal
+from services.notifications.domain import Mail, SmtpFailure
 from services.notifications.settings import Settings
 
 FIRST_FINAL_CODE: Final = 500
@@ -39,8 +39,8 @@ class Mailer:
             hostname=host, port=port, local_hostname=self._domain, timeout=settings.smtp_timeout_seconds
         )
 
-    async def send(self, mail: Mail) -> Refusal | None:
-        """Hand over a mail; the refusal, if the server would not have it. Raises MailServerAway.
+    async def send(self, mail: Mail) -> SmtpFailure | None:
+        """Hand over a mail; the failure, if the server would not have it. Raises MailServerAway.
 
         The same mail has the same bytes each time, its Message-ID among them.
         """
@@ -51,15 +51,15 @@ class Mailer:
         except SMTPSenderRefused as error:
             if error.code not in MAIL_TOO_LARGE:
                 raise MailServerAway(f"SENDER_REFUSED_{error.code}") from None
-            return _refusal(error.code)
+            return _failure(error.code)
         except SMTPRecipientsRefused as error:
-            return _refusal(error.recipients[0].code)
+            return _failure(error.recipients[0].code)
         except SMTPResponseException as error:
-            return _refusal(error.code)
+            return _failure(error.code)
         except (SMTPException, OSError, TimeoutError):
             # Whether it arrived is unknown, and what the server says next would answer something else.
             self.close()
-            return Refusal("CONNECTION_LOST", is_final=False)
+            return SmtpFailure("CONNECTION_LOST", is_final=False)
         return None
 
     def close(self) -> None:
@@ -102,5 +102,5 @@ def _part(subtype: str, text: str) -> Message:
     return part
 
 
-def _refusal(code: int) -> Refusal:
-    return Refusal(f"SMTP_{code}", is_final=code >= FIRST_FINAL_CODE)
+def _failure(code: int) -> SmtpFailure:
+    return SmtpFailure(f"SMTP_{code}", is_final=code >= FIRST_FINAL_CODE)

@@ -1,4 +1,4 @@
-"""Puts letters into words: a subject, a text, and the same as HTML."""
+"""Puts pending mails into words: a subject, a text, and the same as HTML."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, select_autoescape
 from jinja2 import Template as Source
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from services.notifications.domain import Letter, Mail, Template
+from services.notifications.domain import Mail, PendingMail, Template
 
 FOLDER: Final = Path(__file__).parent / "templates"
 
@@ -51,15 +51,15 @@ class Renderer:
             for template in Template
         }
 
-    def render(self, letter: Letter) -> Mail:
-        """The letter in words."""
-        delivery, order = letter.delivery, letter.order
+    def render(self, pending: PendingMail) -> Mail:
+        """The pending mail in words."""
+        delivery, order = pending.delivery, pending.order
         subject = SUBJECTS[delivery.template]
         told = {
             "subject": subject,
-            "name": letter.recipient.display_name,
+            "name": pending.recipient.display_name,
             "order": order,
             "reason": REASONS.get(order.cancel_reason, ANY_OTHER_REASON) if order else None,
         }
         text, html = (source.render(told) for source in self._sources[delivery.template])
-        return Mail(delivery.delivery_id, letter.recipient.email, subject, text, html, delivery.created_at)
+        return Mail(delivery.delivery_id, pending.recipient.email, subject, text, html, delivery.created_at)

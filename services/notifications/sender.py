@@ -15,7 +15,7 @@ from chassis.core.clock import Clock
 from chassis.core.waiting import until_set
 from chassis.database import Database
 from services.notifications import metrics, store
-from services.notifications.domain import Delivery, Letter, Refusal, State
+from services.notifications.domain import Delivery, PendingMail, SmtpFailure, State
 from services.notifications.mailer import Mailer, MailServerAway
 from services.notifications.rendering import Renderer
 from services.notifications.settings import Settings
@@ -104,26 +104,26 @@ class Sender:
         now = self._clock.now()
         leased_until = now + timedelta(seconds=self._settings.lease_seconds)
         async with self._database.read() as reader:
-            letters = await store.lease(reader, now, leased_until, at_most=SENT_TOGETHER)
+            leased = await store.lease(reader, now, leased_until, at_most=SENT_TOGETHER)
         settled: list[Delivery] = []
         try:
-            for letter in letters:
+            for pending in leased:
                 if not self._is_open or self._clock.now() > now + (leased_until - now) / 2:
                     break
-                settled.append(await self._send(letter))
+                settled.append(await self._send(pending))
         finally:
-            if letters:
+            if leased:
                 await failpoints.reach("notifications.sent")
-                left = [letter.delivery.given_back(now) for letter in letters[len(settled) :]]
+                left = [pending.delivery.given_back(now) for pending in leased[len(settled) :]]
                 await self._settle([*settled, *left], leased_until)
-        return len(letters) == SENT_TOGETHER
+        return len(leased) == SENT_TOGETHER
 
-    async def _send(self, letter: Letter) -> Delivery:
+    async def _send(self, pending: PendingMail) -> Delivery:
         """The delivery after one attempt. Raises MailServerAway."""
-        delivery = letter.delivery
-        refusal = await self._attempt(letter)
+        delivery = pending.delivery
+        failure = await self._attempt(pending)
         now = self._clock.now()
-        after = delivery.refused(refusal, now) if refusal else delivery.sent(now)
+        after = delivery.refused(failure, now) if failure else delivery.sent(now)
         metrics.TRIED.labels(after.template, after.state).inc()
         if after.state is State.SENT:
             metrics.DELAY_SECONDS.observe((now - delivery.created_at).total_seconds())
@@ -131,14 +131,14 @@ class Sender:
             log.error("delivery_failed", delivery_id=after.delivery_id, reason=after.last_reason)
         return after
 
-    async def _attempt(self, letter: Letter) -> Refusal | None:
+    async def _attempt(self, pending: PendingMail) -> SmtpFailure | None:
         try:
-            return await self._mailer.send(self._renderer.render(letter))
+            return await self._mailer.send(self._renderer.render(pending))
         except MailServerAway:
             raise
-        except Exception:  # an outermost loop: one letter that cannot be written must not hold up the others
-            log.exception("mail_not_made", delivery_id=letter.delivery.delivery_id)
-            return Refusal("INTERNAL", is_final=False)
+        except Exception:  # an outermost loop: one mail that cannot be written must not hold up the others
+            log.exception("mail_not_made", delivery_id=pending.delivery.delivery_id)
+            return SmtpFailure("INTERNAL", is_final=False)
 
     async def _settle(self, deliveries: list[Delivery], leased_until: datetime) -> None:
         """Store what came of a batch. While the database is away, its mails must not be sent again: keep at it."""

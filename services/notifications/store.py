@@ -9,10 +9,10 @@ from chassis.database import Reader, Row, Transaction
 from chassis.database.statements import Statements
 from services.notifications.domain import (
     Delivery,
-    Letter,
     Money,
     Order,
     OrderLine,
+    PendingMail,
     Preferences,
     Recipient,
     State,
@@ -47,10 +47,10 @@ def queue(tx: Transaction, delivery: Delivery, event_id: str, order: Order | Non
     )
 
 
-async def lease(reader: Reader, now: datetime, until: datetime, *, at_most: int) -> list[Letter]:
+async def lease(reader: Reader, now: datetime, until: datetime, *, at_most: int) -> list[PendingMail]:
     """Take deliveries that are due and whose recipient is known, the oldest first; nobody else gets them until then."""
     rows = await reader.all(SQL.lease, now=now, until=until, at_most=at_most)
-    return sorted(map(_letter, rows), key=lambda letter: letter.delivery.delivery_id)
+    return sorted(map(_pending_mail, rows), key=lambda pending: pending.delivery.delivery_id)
 
 
 async def settle(reader: Reader, deliveries: Sequence[Delivery], leased_until: datetime) -> None:
@@ -128,9 +128,9 @@ def save_preferences(tx: Transaction, preferences: Preferences) -> None:
     )
 
 
-def _letter(row: Row) -> Letter:
+def _pending_mail(row: Row) -> PendingMail:
     recipient = Recipient(row["user_id"], row["email"], row["display_name"])
-    return Letter(_delivery(row), recipient, _order(row["order_told"]) if row["order_told"] else None)
+    return PendingMail(_delivery(row), recipient, _order(row["order_told"]) if row["order_told"] else None)
 
 
 def _delivery(row: Row) -> Delivery:

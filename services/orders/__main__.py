@@ -14,7 +14,7 @@ from services.orders.usecases.sagas import Sagas
 
 def service(runtime: Runtime) -> Service:
     """Orders, their sagas, and the driver that sees them through."""
-    settings = runtime.settings(Settings)
+    settings = runtime.load_settings(Settings)
     peers = Peers(runtime.connect)
     progress = ProgressLog()
     limits = Limits(

@@ -7,7 +7,7 @@ from chassis.core import ids
 from chassis.core.clock import Clock
 from chassis.database import Transaction
 from chassis.saga.definition import Definition, Step
-from chassis.saga.history import Happening, What
+from chassis.saga.history import EntryKind, HistoryEntry
 from chassis.saga.machine import Direction, State, Transition
 from chassis.saga.plan import Backoff
 from services.orders.domain import Checkout, Item, Money, OrderStep
@@ -30,7 +30,7 @@ def checkout(peers: Peers, progress: ProgressLog, clock: Clock, settings: Settin
         await peers.capture_payment(data, request_id)
 
     async def record(tx: Transaction, data: Checkout, transition: Transition) -> None:
-        happened = [step for happening in transition.news for step in _steps(happening, transition.state)]
+        happened = [step for entry in transition.news for step in _steps(entry, transition.state)]
         if happened:
             await progress.record(tx, data, happened, transition.news[-1].at)
 
@@ -64,26 +64,26 @@ _UNDONE = {
 }
 
 
-def _steps(happening: Happening, state: State) -> list[tuple[OrderStep, str]]:
-    """What a happening of the saga means to the order, with its reason; nothing, if it is the saga's own affair."""
-    match happening.what:
-        case What.DONE | What.FORCED_COMPLETE:
-            return [(_DONE[happening.step], "")]
-        case What.UNDONE | What.FORCED_UNDONE:
-            return [(_UNDONE[happening.step], "")]
-        case What.CANCELLED | What.REFUSED | What.GAVE_UP | What.FORCED_COMPENSATE:
-            return [(OrderStep.CANCELLING, _reason(happening))] if state.direction is Direction.UNDO else []
-        case What.COMPLETED:
+def _steps(entry: HistoryEntry, state: State) -> list[tuple[OrderStep, str]]:
+    """What an entry of the saga means to the order, with its reason; nothing, if it is the saga's own affair."""
+    match entry.what:
+        case EntryKind.DONE | EntryKind.FORCED_COMPLETE:
+            return [(_DONE[entry.step], "")]
+        case EntryKind.UNDONE | EntryKind.FORCED_UNDONE:
+            return [(_UNDONE[entry.step], "")]
+        case EntryKind.CANCELLED | EntryKind.REFUSED | EntryKind.GAVE_UP | EntryKind.FORCED_COMPENSATE:
+            return [(OrderStep.CANCELLING, _reason(entry))] if state.direction is Direction.UNDO else []
+        case EntryKind.COMPLETED:
             return [(OrderStep.CONFIRMED, "")]
-        case What.COMPENSATED:
+        case EntryKind.COMPENSATED:
             return [(OrderStep.CANCELLED, "")]
         case _:
             return []
 
 
-def _reason(happening: Happening) -> str:
+def _reason(entry: HistoryEntry) -> str:
     """Why the order is cancelled, in words that mean something to its customer."""
-    return "CHECKOUT_TIMED_OUT" if happening.what is What.GAVE_UP else happening.reason
+    return "CHECKOUT_TIMED_OUT" if entry.what is EntryKind.GAVE_UP else entry.reason
 
 
 def _to_json(data: Checkout) -> dict[str, Any]:

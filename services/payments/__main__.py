@@ -11,7 +11,7 @@ from tradewind.provider.v1.provider_service_pb2_grpc import ProviderServiceStub
 def service(runtime: Runtime) -> Service:
     """Payments, its provider, and the question it keeps asking."""
     provider = Provider(ProviderServiceStub(runtime.connect("provider")))
-    usecases = UseCases(runtime.database, runtime.clock, provider, runtime.settings(Settings))
+    usecases = UseCases(runtime.database, runtime.clock, provider, runtime.load_settings(Settings))
     return Service(
         servicers={"tradewind.payments.v1.PaymentService": PaymentServicer(usecases, runtime.pages)},
         background=[usecases.keep_asking],

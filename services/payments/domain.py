@@ -190,7 +190,7 @@ class Payment:
             raise PaymentMismatch("the order has a payment of another amount")
 
 
-class Account(StrEnum):
+class LedgerAccount(StrEnum):
     """An account of the ledger."""
 
     PROVIDER_RECEIVABLE = "provider_receivable"
@@ -203,13 +203,13 @@ class Booking:
     """An amount that goes from the account it is credited to, to the one it is debited to."""
 
     kind: str
-    debit: Account
-    credit: Account
+    debit: LedgerAccount
+    credit: LedgerAccount
 
 
 BOOKINGS = {
-    State.CAPTURED: Booking("capture", debit=Account.PROVIDER_RECEIVABLE, credit=Account.SALES_REVENUE),
-    State.REFUNDED: Booking("refund", debit=Account.REFUNDS, credit=Account.PROVIDER_RECEIVABLE),
+    State.CAPTURED: Booking("capture", debit=LedgerAccount.PROVIDER_RECEIVABLE, credit=LedgerAccount.SALES_REVENUE),
+    State.REFUNDED: Booking("refund", debit=LedgerAccount.REFUNDS, credit=LedgerAccount.PROVIDER_RECEIVABLE),
 }
 """The stages that are booked, and how."""
 
@@ -222,7 +222,7 @@ class LedgerEntry:
     booking_id: str
     order_id: str
     kind: str
-    account: Account
+    account: LedgerAccount
     amount: Money
     """Above zero for a debit, below for a credit."""
     booked_at: datetime

@@ -3,7 +3,7 @@
 from chassis.contract.paging import Pages
 from chassis.contract.wire import timestamp
 from chassis.rpc.call import Call
-from services.payments.domain import Account, LedgerEntry, Money, Payment, State
+from services.payments.domain import LedgerAccount, LedgerEntry, Money, Payment, State
 from services.payments.publisher import money_message
 from services.payments.usecases import UseCases
 from tradewind.payments.v1 import payment_pb2
@@ -100,7 +100,7 @@ _STATES = {
 }
 
 _ACCOUNTS = {
-    Account.PROVIDER_RECEIVABLE: payment_pb2.ACCOUNT_PROVIDER_RECEIVABLE,
-    Account.SALES_REVENUE: payment_pb2.ACCOUNT_SALES_REVENUE,
-    Account.REFUNDS: payment_pb2.ACCOUNT_REFUNDS,
+    LedgerAccount.PROVIDER_RECEIVABLE: payment_pb2.ACCOUNT_PROVIDER_RECEIVABLE,
+    LedgerAccount.SALES_REVENUE: payment_pb2.ACCOUNT_SALES_REVENUE,
+    LedgerAccount.REFUNDS: payment_pb2.ACCOUNT_REFUNDS,
 }

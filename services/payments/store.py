@@ -6,7 +6,7 @@ from datetime import datetime
 from chassis.core import ids
 from chassis.database import Reader, Row, Transaction
 from chassis.database.statements import Statements
-from services.payments.domain import BOOKINGS, Account, Intent, LedgerEntry, Money, Payment, State
+from services.payments.domain import BOOKINGS, Intent, LedgerAccount, LedgerEntry, Money, Payment, State
 
 SQL = Statements("services.payments")
 
@@ -120,7 +120,7 @@ def _entry(row: Row) -> LedgerEntry:
         booking_id=str(row["booking_id"]),
         order_id=str(row["order_id"]),
         kind=row["kind"],
-        account=Account(row["account"]),
+        account=LedgerAccount(row["account"]),
         amount=Money(row["currency_code"], row["minor_units"]),
         booked_at=row["booked_at"],
     )

@@ -8,7 +8,7 @@ import pytest
 from tests.journeys.books import Books
 from tests.journeys.refusals import refusal
 from tests.journeys.world import STOCKED, Person, World
-from tools.client.shop import Happening
+from tools.client.shop import OrderEvent
 from tradewind.orders.v1 import order_service_pb2 as orders
 from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
 
@@ -25,9 +25,9 @@ async def steps_until(person: Person, order_id: str, last: str) -> list[str]:
     """What happens to an order up to a certain step."""
     seen: list[str] = []
     async with asyncio.timeout(30):
-        async for happening in person.shop.watch_by_grpc(person.token, order_id):
-            seen.append(happening.step)
-            if happening.step == last:
+        async for event in person.shop.watch_by_grpc(person.token, order_id):
+            seen.append(event.step)
+            if event.step == last:
                 break
     return seen
 
@@ -60,14 +60,14 @@ async def test_two_who_watch_see_the_same(ada: Person, lantern: str) -> None:
     """One by HTTP, one by gRPC."""
     order_id = (await ada.place({lantern: 1}))["order_id"]
 
-    async def everything(happenings: AsyncIterator[Happening]) -> list[Happening]:
-        return [happening async for happening in happenings]
+    async def everything(events: AsyncIterator[OrderEvent]) -> list[OrderEvent]:
+        return [event async for event in events]
 
     by_http, by_grpc = await asyncio.gather(
         everything(ada.shop.watch_by_http(ada.token, order_id)), everything(ada.shop.watch_by_grpc(ada.token, order_id))
     )
     assert by_http == by_grpc
-    assert [happening.step for happening in by_grpc][-1] == "CONFIRMED"
+    assert [event.step for event in by_grpc][-1] == "CONFIRMED"
 
 
 @pytest.mark.usefixtures("silent_provider")

@@ -13,7 +13,7 @@ import grpc
 import httpx
 
 from tests.journeys.issuer import Issuer
-from tools.client.shop import Happening, Shop
+from tools.client.shop import OrderEvent, Shop
 from tools.stack.options import Options
 from tools.stack.stack import Stack
 from tradewind.inventory.v1 import inventory_service_pb2 as inventory
@@ -68,10 +68,10 @@ class Person:
         found: dict[str, Any] = (await self.get(f"/v1/orders/{order_id}"))["order"]
         return found
 
-    async def outcome(self, order_id: str) -> Happening:
+    async def outcome(self, order_id: str) -> OrderEvent:
         """The last thing that happens to an order."""
         async with asyncio.timeout(60):
-            return [happening async for happening in self.shop.watch_by_grpc(self.token, order_id)][-1]
+            return [event async for event in self.shop.watch_by_grpc(self.token, order_id)][-1]
 
 
 @dataclass

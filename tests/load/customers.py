@@ -9,7 +9,7 @@ import grpc
 import httpx
 
 from tests.journeys.world import Person, World, new_id
-from tools.client.shop import Happening, Refused
+from tools.client.shop import ApiError, OrderEvent
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.orders.v1 import order_service_pb2 as orders
@@ -38,15 +38,15 @@ class Crowd:
         while not self.is_over:
             try:
                 await errand(person, self)
-            except (grpc.aio.AioRpcError, httpx.HTTPError, Refused, TimeoutError, CutShort) as error:
+            except (grpc.aio.AioRpcError, httpx.HTTPError, ApiError, TimeoutError, CutShort) as error:
                 self.errors.append(f"{errand.__name__}: {error!r}")
 
-    async def see(self, order_id: str, happenings: AsyncIterator[Happening]) -> None:
+    async def see(self, order_id: str, events: AsyncIterator[OrderEvent]) -> None:
         """Watch an order to its end, and remember it. Raises CutShort."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            seen = [happening async for happening in happenings]
+            seen = [event async for event in events]
         if not seen or seen[-1].step != seen[-1].state:
-            raise CutShort(f"{order_id}: {[happening.step for happening in seen]}")
+            raise CutShort(f"{order_id}: {[event.step for event in seen]}")
         self.outcomes[order_id] = seen[-1].state
 
 

@@ -49,8 +49,8 @@ class Customer:
         placed = await self.orders.PlaceOrder(request, metadata=metadata, timeout=TIMEOUT_SECONDS)
         watch = WatchOrderRequest(order_id=placed.order.order_id)
         state = placed.order.state
-        async for happening in self.orders.WatchOrder(watch, metadata=metadata, timeout=TIMEOUT_SECONDS):
-            state = happening.state
+        async for event in self.orders.WatchOrder(watch, metadata=metadata, timeout=TIMEOUT_SECONDS):
+            state = event.state
         if state != order_pb2.ORDER_STATE_CONFIRMED:
             raise NotConfirmedError(f"order {placed.order.order_id} ended as {order_pb2.OrderState.Name(state)}")
         return time.perf_counter() - began

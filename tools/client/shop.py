@@ -17,7 +17,7 @@ from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
 
 
 @dataclass(frozen=True)
-class Happening:
+class OrderEvent:
     """One thing that happened to an order."""
 
     step: str
@@ -26,7 +26,7 @@ class Happening:
     state: str
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """The shop answered with an error; `reason` is its UPPER_SNAKE name."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
@@ -52,11 +52,11 @@ class Shop:
         await self.channel.close()
 
     async def get(self, path: str, token: str = "") -> dict[str, Any]:
-        """GET, as JSON. Raises Refused."""
+        """GET, as JSON. Raises ApiError."""
         return _content(await self.http.get(path, headers=_bearer(token)))
 
     async def post(self, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
-        """POST of a request with an id of its own, as JSON. Raises Refused."""
+        """POST of a request with an id of its own, as JSON. Raises ApiError."""
         content = {"request_id": str(uuid.uuid4()), **body}
         return _content(await self.http.post(path, json=content, headers=_bearer(token)))
 
@@ -77,7 +77,7 @@ class Shop:
         order: dict[str, Any] = answer["order"]
         return order
 
-    async def watch_by_http(self, token: str, order_id: str) -> AsyncIterator[Happening]:
+    async def watch_by_http(self, token: str, order_id: str) -> AsyncIterator[OrderEvent]:
         """What happens to an order, as server-sent events."""
         async with self.http.stream("GET", f"/v1/orders/{order_id}:watch", headers=_bearer(token)) as stream:
             if stream.is_error:
@@ -89,7 +89,7 @@ class Shop:
                     progress = event["progress"]
                     yield _happening(progress["step"], progress.get("reason", ""), event["state"])
 
-    async def watch_by_grpc(self, token: str, order_id: str) -> AsyncIterator[Happening]:
+    async def watch_by_grpc(self, token: str, order_id: str) -> AsyncIterator[OrderEvent]:
         """What happens to an order, as a gRPC stream."""
         request = orders.WatchOrderRequest(order_id=order_id)
         stream = OrderServiceStub(self.channel).WatchOrder(request, metadata=_metadata(token), timeout=60)
@@ -118,14 +118,14 @@ async def _lines(deltas: dict[str, int]) -> AsyncIterator[inventory.AdjustStockR
         )
 
 
-def _happening(step: str, reason: str, state: str) -> Happening:
-    return Happening(step.removeprefix("ORDER_STEP_"), reason, state.removeprefix("ORDER_STATE_"))
+def _happening(step: str, reason: str, state: str) -> OrderEvent:
+    return OrderEvent(step.removeprefix("ORDER_STEP_"), reason, state.removeprefix("ORDER_STATE_"))
 
 
 def _content(response: httpx.Response) -> dict[str, Any]:
     body: dict[str, Any] = response.json()
     if response.is_error:
-        raise Refused(response.status_code, body)
+        raise ApiError(response.status_code, body)
     return body
 
 

@@ -8,7 +8,7 @@ import grpc
 import httpx
 
 from chassis.core.errors import Problem
-from tools.client.shop import Refused, Shop
+from tools.client.shop import ApiError, Shop
 from tools.demo.stage import NotAsTold, Stage
 from tools.demo.story import LANTERN, Story
 from tools.stack import commands, state
@@ -29,7 +29,7 @@ def main() -> int:
     except StackError as error:
         print(error, file=sys.stderr)
         return NOT_AS_TOLD
-    except (NotAsTold, Problem, Refused, grpc.RpcError, httpx.HTTPError) as error:
+    except (NotAsTold, Problem, ApiError, grpc.RpcError, httpx.HTTPError) as error:
         print(
             f"\nThis is not how the story goes: {str(error) or repr(error)}\nSee ./taskw logs SERVICE.", file=sys.stderr
         )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from rich.table import Table
 
-from tools.client.shop import Happening
+from tools.client.shop import OrderEvent
 from tools.stack.terminal import open_console
 
 _COLOURS = {"CONFIRMED": "green", "CANCELLED": "yellow", "CANCELLING": "yellow"}
@@ -41,14 +41,14 @@ class Stage:
             table.add_row(*row)
         self._console.print(table)
 
-    async def follow(self, happenings: AsyncIterator[Happening]) -> list[Happening]:
+    async def follow(self, events: AsyncIterator[OrderEvent]) -> list[OrderEvent]:
         """Prints what happens to an order until its stream ends."""
         seen = []
-        async for happening in happenings:
-            colour = _COLOURS.get(happening.step, "white")
-            reason = f" ({happening.reason})" if happening.reason else ""
-            self._console.print(f"     · [{colour}]{happening.step.replace('_', ' ').lower()}{reason}[/]")
-            seen.append(happening)
+        async for event in events:
+            colour = _COLOURS.get(event.step, "white")
+            reason = f" ({event.reason})" if event.reason else ""
+            self._console.print(f"     · [{colour}]{event.step.replace('_', ' ').lower()}{reason}[/]")
+            seen.append(event)
         return seen
 
     def expect(self, truth: bool, told: str) -> None:

@@ -3,7 +3,7 @@
 import uuid
 from pathlib import Path
 
-from tools.client.shop import Happening, Shop
+from tools.client.shop import OrderEvent, Shop
 from tools.demo import mailbox
 from tools.demo.stage import Stage
 from tools.importer import retail
@@ -137,6 +137,6 @@ def _state(order: dict[str, str]) -> str:
     return order["state"].removeprefix("ORDER_STATE_").lower()
 
 
-def _why(seen: list[Happening]) -> str:
+def _why(seen: list[OrderEvent]) -> str:
     """Why an order was cancelled."""
-    return next((happening.reason for happening in seen if happening.step == "CANCELLING"), "")
+    return next((event.reason for event in seen if event.step == "CANCELLING"), "")

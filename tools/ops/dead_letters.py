@@ -26,8 +26,8 @@ async def list_(database: Database, console: Console) -> None:
     event = Column("event", no_wrap=True)  # To be copied: `show` and `redrive` ask for it.
     table = Table(event, "fact", "about", "reason", "deliveries", "died", "error")
     for dead in letters:
-        fact = dead.letter.headers.get("ce-type", "?").rpartition(".")[2]
-        about = dead.letter.headers.get("ce-subject", "?")
+        fact = dead.message.headers.get("ce-type", "?").rpartition(".")[2]
+        about = dead.message.headers.get("ce-subject", "?")
         died = dead.died_at.isoformat(" ", "seconds")
         cells = (dead.event_id, fact, about, dead.reason, str(dead.deliveries), died, dead.error)
         table.add_row(*map(Text, cells))
@@ -39,12 +39,12 @@ def show(letters: Sequence[DeadLetter], console: Console) -> None:
     for dead in letters:
         console.print_json(json.dumps(_described(dead)))
         console.print(
-            as_json(dead.letter.headers.get("ce-type", ""), dead.letter.payload), highlight=True, markup=False
+            as_json(dead.message.headers.get("ce-type", ""), dead.message.payload), highlight=True, markup=False
         )
 
 
 async def redrive(database: Database, event_id: str | None, console: Console) -> bool:
-    """Have the consumer try one letter, or all, again, and wait for it; tell whether all took effect."""
+    """Have the consumer try one dead letter, or all, again, and wait for it; tell whether all took effect."""
     letters = DeadLetters(database)
     asked = await letters.request_redrive(event_id)
     if not asked:
@@ -70,6 +70,6 @@ def _described(dead: DeadLetter) -> dict[str, object]:
         "error": dead.error,
         "deliveries": dead.deliveries,
         "died_at": dead.died_at.isoformat(),
-        "subject": dead.letter.subject,
-        "headers": dict(dead.letter.headers),
+        "subject": dead.message.subject,
+        "headers": dict(dead.message.headers),
     }

@@ -2,14 +2,14 @@
 
 from chassis.messaging.broker.connection import Broker, BrokerUnavailable
 from chassis.messaging.broker.provisioning import permissions, provision
-from chassis.messaging.broker.pull import Delivery, Pull
+from chassis.messaging.broker.pull import Pull, PulledMessage
 from chassis.messaging.broker.subjects import inbox_of, stream_of, subject_of, type_said_on
 
 __all__ = [
     "Broker",
     "BrokerUnavailable",
-    "Delivery",
     "Pull",
+    "PulledMessage",
     "inbox_of",
     "permissions",
     "provision",

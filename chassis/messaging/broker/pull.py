@@ -1,4 +1,4 @@
-"""Fetching from a durable consumer: as many messages as there is room for, and no more."""
+"""Fetching from a durable pull consumer with backpressure: as many messages as there is room for, and no more."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ log = logs.logger(__name__)
 
 
 @dataclass(frozen=True)
-class Delivery:
+class PulledMessage:
     """A message the broker waits to hear about."""
 
     subject: str
@@ -58,7 +58,7 @@ class Pull:
     """Fetches one stream's messages for one service, for as long as it runs."""
 
     def __init__(
-        self, broker: Broker, stream: str, room: Callable[[], Awaitable[int]], deliver: Callable[[Delivery], None]
+        self, broker: Broker, stream: str, room: Callable[[], Awaitable[int]], deliver: Callable[[PulledMessage], None]
     ) -> None:
         self._broker = broker
         self._stream = stream
@@ -74,7 +74,7 @@ class Pull:
     async def run(self) -> None:
         """Ask, wait until what was asked for has come or the broker has no more, ask again."""
         # When it ends, nobody listens any more: what is handed back must not be delivered to a request of ours.
-        async with self._broker.listening(self._hear, self._is_over.set) as inbox:
+        async with self._broker.listening(self._on_message, self._is_over.set) as inbox:
             while True:
                 self._expected = await self._room()
                 self._is_over.clear()
@@ -102,14 +102,14 @@ class Pull:
         self._is_over.clear()
         await until_set(self._is_over, RETRY_SECONDS)
 
-    async def _hear(self, message: Msg) -> None:
+    async def _on_message(self, message: Msg) -> None:
         if message.reply.startswith("$JS.ACK."):
-            self._take(_delivery(message))
+            self._take(_pulled(message))
         elif message.subject == self._reply:
             self._hear_status(message.headers or {})
 
-    def _take(self, delivery: Delivery) -> None:
-        self._deliver(delivery)
+    def _take(self, pulled: PulledMessage) -> None:
+        self._deliver(pulled)
         self._expected -= 1
         if self._expected <= 0:
             self._is_over.set()
@@ -129,9 +129,9 @@ class Pull:
         self._was_refused = bool(refusal)
 
 
-def _delivery(message: Msg) -> Delivery:
+def _pulled(message: Msg) -> PulledMessage:
     metadata = message.metadata
-    return Delivery(
+    return PulledMessage(
         subject=message.subject,
         headers=message.headers or {},
         payload=message.data,

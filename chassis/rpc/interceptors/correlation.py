@@ -1,4 +1,4 @@
-"""Correlation: the request id every log line of one request shares, in every service it passes."""
+"""The correlation id: the request id every log line of one request shares, in every service it passes."""
 
 import random
 import re

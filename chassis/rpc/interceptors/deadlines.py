@@ -18,5 +18,5 @@ async def bound_deadline(call: Call, proceed: Proceed) -> None:
         deadline.shrink_to(left)
         await proceed(call)
         return
-    async with deadline.bound(call.method.timeout):
+    async with deadline.timeout(call.method.timeout):
         await proceed(call)

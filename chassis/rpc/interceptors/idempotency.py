@@ -1,4 +1,4 @@
-"""Idempotency: a call that changes something is answered once; a repeat of its request id gets that answer again."""
+"""Idempotency: a call that changes something is answered once; a repeat of its idempotency key, the request id, gets that answer again."""
 
 from contextlib import AbstractAsyncContextManager
 

@@ -1,4 +1,4 @@
-"""Shedding: a call too many is refused before any work is done for it, so that the others stay fast."""
+"""Load shedding: beyond the limit a call is refused before any work is done for it, so that the others stay fast."""
 
 from datetime import timedelta
 from functools import partial
@@ -14,7 +14,7 @@ SHED = Counter("grpc_server_shed_total", "RPCs refused because too many were run
 
 
 class Shed:
-    """Allows so many calls, and so many streams, at once. Streams are counted apart: watchers must not crowd out calls."""
+    """Limits the concurrency. Calls and streams have a limit each, which is a bulkhead: watchers must not crowd out calls."""
 
     def __init__(self, max_calls: int, max_streams: int) -> None:
         self._limits = {"calls": max_calls, "streams": max_streams}

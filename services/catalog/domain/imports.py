@@ -38,7 +38,7 @@ class StreamEmpty(errors.InvalidArgument):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ImportLine:
     """One line of a catalogue as it stands in its file."""
 
     import_id: str
@@ -49,7 +49,7 @@ class Line:
     price: str
     currency_code: str
 
-    def check_follows(self, before: "Line") -> None:
+    def check_follows(self, before: "ImportLine") -> None:
         """Refuse a line that cannot come after `before`. Raises RequestIdChanged, LinesOutOfOrder."""
         if self.import_id != before.import_id:
             raise RequestIdChanged("the request id changed within the stream", line_number=str(self.number))
@@ -119,7 +119,7 @@ class Batch:
         )
 
 
-def judge(line: Line) -> Offer | Rejection:
+def judge(line: ImportLine) -> Offer | Rejection:
     """Read a line as a product, or say why it is none."""
     try:
         return Offer(

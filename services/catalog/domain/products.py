@@ -67,7 +67,7 @@ class Product:
 
     @property
     def etag(self) -> str:
-        """The version, as callers send it back."""
+        """The version, as callers send it back: optimistic concurrency, an update that names an older one is refused."""
         return str(self.version)
 
     def revised(self, now: datetime, **revision: Unpack[Revision]) -> "Product":

@@ -4,7 +4,7 @@ from chassis.contract.paging import Pages
 from chassis.contract.wire import timestamp
 from chassis.rpc.call import Call
 from chassis.saga.machine import Status
-from chassis.saga.store import Account
+from chassis.saga.store import SagaRecord
 from chassis.saga.story import sentence
 from services.orders.usecases.sagas import Sagas
 from tradewind.orders.v1 import saga_pb2
@@ -24,50 +24,50 @@ class SagaServicer:
         """A page of sagas."""
         size = request.page_size or DEFAULT_PAGE_SIZE
         cursor = self._pages.cursor(request, request.page_token) or {}
-        accounts = await self._sagas.list_sagas(
+        records = await self._sagas.list_sagas(
             status=_STATUSES.get(request.state), after=cursor.get("after"), limit=size + 1
         )
-        page = pb.ListSagasResponse(sagas=map(_saga_message, accounts[:size]))
-        if len(accounts) > size:
-            page.next_page_token = self._pages.token(request, {"after": accounts[size - 1].saga_id})
+        page = pb.ListSagasResponse(sagas=map(_saga_message, records[:size]))
+        if len(records) > size:
+            page.next_page_token = self._pages.token(request, {"after": records[size - 1].saga_id})
         return page
 
     async def ExplainSaga(self, request: pb.ExplainSagaRequest, call: Call) -> pb.ExplainSagaResponse:
         """One saga's story."""
-        account = await self._sagas.get_saga(request.saga_id)
+        record = await self._sagas.get_saga(request.saga_id)
         history = [
-            saga_pb2.SagaMoment(occurred_at=timestamp(happening.at), description=sentence(happening))
-            for happening in account.state.history
+            saga_pb2.SagaMoment(occurred_at=timestamp(entry.at), description=sentence(entry))
+            for entry in record.state.history
         ]
-        return pb.ExplainSagaResponse(saga=_saga_message(account), history=history)
+        return pb.ExplainSagaResponse(saga=_saga_message(record), history=history)
 
     async def RetrySaga(self, request: pb.RetrySagaRequest, call: Call) -> pb.RetrySagaResponse:
         """Have a step tried again."""
         async with call.once() as tx:
-            account = await self._sagas.retry_saga(tx, call.user, request.saga_id, request.note)
-            return tx.reply(pb.RetrySagaResponse(saga=_saga_message(account)))
+            record = await self._sagas.retry_saga(tx, call.user, request.saga_id, request.note)
+            return tx.reply(pb.RetrySagaResponse(saga=_saga_message(record)))
 
     async def ForceSaga(self, request: pb.ForceSagaRequest, call: Call) -> pb.ForceSagaResponse:
         """Turn a saga by hand."""
         is_forward = request.direction == pb.DIRECTION_FORWARD
         force = self._sagas.force_forward if is_forward else self._sagas.force_backward
         async with call.once() as tx:
-            account = await force(tx, call.user, request.saga_id, request.note)
-            return tx.reply(pb.ForceSagaResponse(saga=_saga_message(account)))
+            record = await force(tx, call.user, request.saga_id, request.note)
+            return tx.reply(pb.ForceSagaResponse(saga=_saga_message(record)))
 
 
-def _saga_message(account: Account) -> saga_pb2.Saga:
-    state = account.state
+def _saga_message(record: SagaRecord) -> saga_pb2.Saga:
+    state = record.state
     return saga_pb2.Saga(
-        saga_id=account.saga_id,
-        kind=account.kind,
+        saga_id=record.saga_id,
+        kind=record.kind,
         state=_STATUS_NUMBERS[state.status],
-        step=account.step,
+        step=record.step,
         failures=state.failures,
-        last_reason=next((happening.reason for happening in reversed(state.history) if happening.reason), ""),
+        last_reason=next((entry.reason for entry in reversed(state.history) if entry.reason), ""),
         wake_at=timestamp(state.wake_at) if state.wake_at else None,
-        started_at=timestamp(account.created_at),
-        updated_at=timestamp(account.updated_at),
+        started_at=timestamp(record.created_at),
+        updated_at=timestamp(record.updated_at),
     )
 
 

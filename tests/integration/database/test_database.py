@@ -201,7 +201,7 @@ async def test_a_statement_ends_with_the_deadline_of_its_call(database: Database
         async with database.transaction() as tx:
             await tx.execute("SET LOCAL statement_timeout = 20")
             await tx.execute("SELECT pg_sleep(60)")
-    async with deadline.bound(1.0), database.transaction() as tx:
+    async with deadline.timeout(1.0), database.transaction() as tx:
         limit = await tx.one("SELECT current_setting('statement_timeout')::interval < '1s' AS shrunk")
     assert limit == {"shrunk": True}
 
@@ -405,7 +405,7 @@ async def opened(url: str, max_connections: int = 4) -> AsyncIterator[Database]:
 
 async def within(seconds: float, work: Awaitable[int]) -> int:
     """What the work comes to, if it comes to it in time."""
-    async with deadline.bound(seconds):
+    async with deadline.timeout(seconds):
         return await work
 
 

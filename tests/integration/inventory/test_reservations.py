@@ -49,13 +49,13 @@ class TestReserve:
         )
 
     async def test_holds_nothing_when_one_line_falls_short(self, inventory: Inventory) -> None:
-        """The refusal names every SKU that falls short, and how much of it is available."""
+        """The rejection names every SKU that falls short, and how much of it is available."""
         await inventory.stock(TEAPOT=5, MUG=9)
         order_id = new_id()
-        with refused(errors.FailedPrecondition, "OUT_OF_STOCK") as refusal:
+        with refused(errors.FailedPrecondition, "OUT_OF_STOCK") as rejection:
             await inventory.reserve(order_id, TEAPOT=6, MUG=9, SPOON=1)
-        assert refusal.problem is not None
-        assert refusal.problem.metadata == {"TEAPOT": "5", "SPOON": "0"}
+        assert rejection.problem is not None
+        assert rejection.problem.metadata == {"TEAPOT": "5", "SPOON": "0"}
         assert await inventory.available("TEAPOT", "MUG", "SPOON") == [(5, 0, 5), (9, 0, 9), (0, 0, 0)]
         assert await inventory.facts() == []
         with refused(errors.NotFound, "RESERVATION_NOT_FOUND"):
@@ -300,10 +300,10 @@ class TestExpiry:
         await inventory.reserve(late, TEAPOT=2, MUG=1)
         await inventory.expire(late)
         await inventory.reserve(other, TEAPOT=1)
-        with refused(errors.FailedPrecondition, "OUT_OF_STOCK") as refusal:
+        with refused(errors.FailedPrecondition, "OUT_OF_STOCK") as rejection:
             await inventory.commit(late)
-        assert refusal.problem is not None
-        assert refusal.problem.metadata == {"TEAPOT": "1"}
+        assert rejection.problem is not None
+        assert rejection.problem.metadata == {"TEAPOT": "1"}
         assert await inventory.available("TEAPOT", "MUG") == [(2, 1, 1), (2, 0, 2)]
         assert await inventory.state(late) == RESERVATION_STATE_EXPIRED
 

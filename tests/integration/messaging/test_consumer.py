@@ -12,13 +12,13 @@ from nats.aio.msg import Msg
 from prometheus_client import REGISTRY
 
 from chassis.contract.descriptors import ContractError
-from chassis.core.lanes import Lanes
+from chassis.core.keyed_executor import KeyedExecutor
 from chassis.database import Database, DatabaseUnavailable, Transaction
 from chassis.messaging import consumer as consuming
-from chassis.messaging.broker import Broker, Delivery, Pull, pull, subject_of
+from chassis.messaging.broker import Broker, Pull, PulledMessage, pull, subject_of
 from chassis.messaging.consumer import Consumer, Fact, Subscription
 from chassis.messaging.dead_letters import REDRIVEN_AT_ONCE, DeadLetters, Reason
-from chassis.messaging.inbox import Letter
+from chassis.messaging.inbox import ReceivedMessage
 from chassis.messaging.relay import Relay
 from chassis.messaging.replay import replay
 from tests.conftest import Nats, NewDatabase
@@ -198,8 +198,8 @@ async def test_however_many_wait_behind_a_letter_that_fails_again_they_wait_on(
     """More than are looked at in one go."""
     count = REDRIVEN_AT_ONCE + 5
     for version in range(1, count + 1):
-        letter = dead_letter("order-1", version)
-        await listener.dead_letters.bury("listener", letter.event_id, letter, 1, Reason.GAP, "")
+        message = dead_letter("order-1", version)
+        await listener.dead_letters.bury("listener", message.event_id, message, 1, Reason.GAP, "")
     listener.failing["order-1/1"] = 1
     await listener.dead_letters.request_redrive()
     async with hearing(listener, broker_server, contiguous=True):
@@ -249,7 +249,7 @@ async def test_a_letter_without_an_id_is_not_taken_for_one_that_lay_in_its_place
         broker_server.erase()
         await broker_server.start()
     dead = await listener.dead_letters.unresolved(10)
-    assert [each.letter.subject for each in dead] == [subject_of(PLACED, "order-1"), subject_of(PLACED, "order-2")]
+    assert [each.message.subject for each in dead] == [subject_of(PLACED, "order-1"), subject_of(PLACED, "order-2")]
 
 
 async def test_a_fact_is_what_its_subject_says(telling: Broker, listener: Listener, broker_server: Nats) -> None:
@@ -304,8 +304,8 @@ async def test_a_letter_is_not_dead_again_because_the_database_was_away(
 ) -> None:
     """It is tried until there is an answer to what was asked."""
     monkeypatch.setattr(consuming, "AWAY_SECONDS", 0.01)
-    letter, attempts = dead_letter("order-1", 1), Count[str]()
-    await listener.dead_letters.bury("listener", letter.event_id, letter, 1, Reason.FAILED, "")
+    message, attempts = dead_letter("order-1", 1), Count[str]()
+    await listener.dead_letters.bury("listener", message.event_id, message, 1, Reason.FAILED, "")
     await listener.dead_letters.request_redrive()
 
     async def hear(tx: Transaction, event: Told, fact: Fact) -> None:
@@ -357,18 +357,18 @@ async def test_a_process_that_stops_hands_its_facts_back(
 ) -> None:
     """It finishes the one it is at; the next process gets the others at once."""
     entered, closing, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    close = Lanes.close
+    close = KeyedExecutor.close
 
     async def slowly(tx: Transaction, event: Told, fact: Fact) -> None:
         entered.set()
         await go_on.wait()
         await listener.hear(tx, event, fact)
 
-    async def noting(lanes: Lanes[Delivery]) -> list[Delivery]:
+    async def noting(executor: KeyedExecutor[PulledMessage]) -> list[PulledMessage]:
         closing.set()
-        return await close(lanes)
+        return await close(executor)
 
-    monkeypatch.setattr(Lanes, "close", noting)
+    monkeypatch.setattr(KeyedExecutor, "close", noting)
     async with connected(broker_server, "listener") as broker:
         slow = asyncio.create_task(consumer(listener, broker, slowly).run())
         await tell(teller, *[placed("order-1", version) for version in range(1, 6)])
@@ -445,7 +445,7 @@ async def test_a_consumer_has_one_request_open_whatever_became_of_its_connection
     telling: Broker, broker_server: Nats
 ) -> None:
     """The broker keeps a request whose connection was lost; its end is not the end of the one that was made since."""
-    heard, asked = asyncio.Queue[Delivery](), asyncio.Queue[Msg]()
+    heard, asked = asyncio.Queue[PulledMessage](), asyncio.Queue[Msg]()
     admin = await nats.connect(broker_server.admin_url)
 
     async def note(request: Msg) -> None:
@@ -509,10 +509,10 @@ async def cable(broker_server: Nats) -> AsyncIterator[tuple[str, Callable[[], No
     await server.wait_closed()
 
 
-def dead_letter(order_id: str, version: int) -> Letter:
+def dead_letter(order_id: str, version: int) -> ReceivedMessage:
     """What the listener was once told of an order."""
     headers = {"ce-id": f"{order_id}-{version:04}", "ce-type": PLACED, "ce-time": "2026-01-01T00:00:00+00:00"}
-    return Letter(subject_of(PLACED, order_id), headers, placed(order_id, version).SerializeToString())
+    return ReceivedMessage(subject_of(PLACED, order_id), headers, placed(order_id, version).SerializeToString())
 
 
 async def died_again(dead_letters: DeadLetters, event_id: str) -> bool:

@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from google.protobuf.message import Message
 
 from chassis.messaging.broker import subject_of
-from chassis.messaging.inbox import Inbox, Letter
+from chassis.messaging.inbox import Inbox, ReceivedMessage
 from chassis.process.runtime import Runtime, Service
 from chassis.testing import ManualClock, RunningService, Tokens, running
 from services.notifications.__main__ import service as wiring
@@ -142,7 +142,7 @@ class Notifications:
         inbox = Inbox("notifications", self.service.database, self.wired.subscriptions)
         for fact in facts:
             subject, headers = envelope(fact)
-            await inbox.receive(Letter(subject, headers, fact.SerializeToString()))
+            await inbox.receive(ReceivedMessage(subject, headers, fact.SerializeToString()))
 
     def of(self, user: User) -> NotificationServiceStub:
         """The service as a user reaches it."""

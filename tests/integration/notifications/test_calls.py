@@ -64,10 +64,10 @@ async def test_a_change_based_on_another_version_is_refused(notifications: Notif
     with refused(errors.Aborted, "ETAG_MISMATCH"):
         await notifications.of(user).UpdatePreferences(muting(TOPIC_ORDERS, etag="1"))
     await notifications.of(user).UpdatePreferences(muting(TOPIC_ORDERS, etag="0"))
-    with refused(errors.Aborted, "ETAG_MISMATCH") as refusal:
+    with refused(errors.Aborted, "ETAG_MISMATCH") as failure:
         await notifications.of(user).UpdatePreferences(muting(etag="0"))
-    assert refusal.problem is not None
-    assert refusal.problem.metadata["etag"] == (await preferences(notifications, user)).etag == "1"
+    assert failure.problem is not None
+    assert failure.problem.metadata["etag"] == (await preferences(notifications, user)).etag == "1"
 
 
 async def test_a_repeated_change_is_answered_like_the_first(notifications: Notifications) -> None:
@@ -159,9 +159,9 @@ async def test_a_delivery_that_did_not_fail_is_not_tried_again(notifications: No
 async def test_customers_cannot_have_deliveries_tried_again(notifications: Notifications) -> None:
     """Not even their own."""
     request = pb.RetryDeliveryRequest(request_id=new_id(), delivery_id=new_id())
-    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
         await notifications.of(User()).RetryDelivery(request)
-    assert refusal.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    assert failure.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
 async def fail(notifications: Notifications, deliveries: list[Delivery]) -> None:

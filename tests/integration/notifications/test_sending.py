@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.notifications import store
-from services.notifications.domain import MOST_ATTEMPTS, Letter
+from services.notifications.domain import MOST_ATTEMPTS, PendingMail
 from services.notifications.settings import Settings
 from tests.conftest import NewDatabase
 from tests.integration.messaging.facts import eventually
@@ -182,14 +182,14 @@ async def test_senders_at_the_same_time_lease_different_mails(new_database: NewD
 
         all_have_leased = asyncio.Barrier(3)
 
-        async def lease() -> list[Letter]:
+        async def lease() -> list[PendingMail]:
             async with notifications.service.database.transaction() as tx:
-                letters = await store.lease(tx, now, until, at_most=20)
+                pending = await store.lease(tx, now, until, at_most=20)
                 await all_have_leased.wait()
-                return letters
+                return pending
 
-        leased = [letter for letters in await asyncio.gather(lease(), lease(), lease()) for letter in letters]
-    assert sorted(letter.recipient.user_id for letter in leased) == sorted(user.user_id for user in users)
+        leased = [pending for pending in await asyncio.gather(lease(), lease(), lease()) for pending in pending]
+    assert sorted(pending.recipient.user_id for pending in leased) == sorted(user.user_id for user in users)
 
 
 @pytest.mark.parametrize("verdict", ["550 5.7.1 not from you", "421 4.7.0 too much from you", "451 4.3.0 no disk"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chassis.messaging.dead_letters import Reason
-from chassis.messaging.inbox import Letter
+from chassis.messaging.inbox import ReceivedMessage
 from tests.conftest import Nats, NewDatabase
 from tests.integration.messaging.facts import LISTENER, PLACED, TELLER, placed
 from tests.integration.messaging.listener import Listener, hearing, listening
@@ -42,12 +42,12 @@ def state_dir(url: str, tmp_path: Path) -> Path:
 
 async def test_a_dead_letter_is_listed_shown_and_redriven(listener: Listener, state_dir: Path, tmp_path: Path) -> None:
     """From the first look until it has taken effect."""
-    letter = Letter(
+    message = ReceivedMessage(
         f"{PLACED}.order-1",
         {"ce-id": "event-1", "ce-type": PLACED, "ce-subject": "order-1", "ce-time": "2026-01-01T00:00:00+00:00"},
         placed("order-1").SerializeToString(),
     )
-    await listener.dead_letters.bury("listener", "event-1", letter, 8, Reason.FAILED, "ValueError('cannot hear')")
+    await listener.dead_letters.bury("listener", "event-1", message, 8, Reason.FAILED, "ValueError('cannot hear')")
     code, listed = await events(state_dir, "dead-letters", "list", "listener")
     assert code == 0
     assert "event-1" in listed
@@ -70,8 +70,8 @@ async def test_one_letter_s_redrive_says_nothing_about_the_others(
     """They are as dead as before, and nobody has asked for them."""
     for event_id, order_id in (("event-1", "order-1"), ("event-2", "order-2")):
         headers = {"ce-id": event_id, "ce-type": PLACED, "ce-time": "2026-01-01T00:00:00+00:00"}
-        letter = Letter(f"{PLACED}.{order_id}", headers, placed(order_id).SerializeToString())
-        await listener.dead_letters.bury("listener", event_id, letter, 8, Reason.FAILED, "")
+        message = ReceivedMessage(f"{PLACED}.{order_id}", headers, placed(order_id).SerializeToString())
+        await listener.dead_letters.bury("listener", event_id, message, 8, Reason.FAILED, "")
     nats = Nats(tmp_path / "nats", [TELLER, LISTENER])
     await nats.start()
     async with hearing(listener, nats):
@@ -84,8 +84,8 @@ async def test_one_letter_s_redrive_says_nothing_about_the_others(
 async def test_what_a_letter_says_is_shown_as_it_is(listener: Listener, state_dir: Path) -> None:
     """Also what would be markup to a terminal."""
     fact = placed("[/bold]")
-    letter = Letter("subject", {"ce-type": PLACED, "ce-subject": "[red]"}, fact.SerializeToString())
-    await listener.dead_letters.bury("listener", "event-1", letter, 1, Reason.FAILED, "KeyError('[/a]')")
+    message = ReceivedMessage("subject", {"ce-type": PLACED, "ce-subject": "[red]"}, fact.SerializeToString())
+    await listener.dead_letters.bury("listener", "event-1", message, 1, Reason.FAILED, "KeyError('[/a]')")
     code, listed = await events(state_dir, "dead-letters", "list", "listener")
     assert code == 0
     assert "[red]" in listed
@@ -98,8 +98,8 @@ async def test_what_a_letter_says_is_shown_as_it_is(listener: Listener, state_di
 async def test_what_is_secret_in_a_fact_is_not_shown(listener: Listener, state_dir: Path) -> None:
     """An address is nobody's business who looks after letters; that there is one is."""
     event = UserRegistered(user_id="user-1", email="ada@example.com")
-    letter = Letter("subject", {"ce-type": event.DESCRIPTOR.full_name}, event.SerializeToString())
-    await listener.dead_letters.bury("listener", "event-1", letter, 1, Reason.FAILED, "")
+    message = ReceivedMessage("subject", {"ce-type": event.DESCRIPTOR.full_name}, event.SerializeToString())
+    await listener.dead_letters.bury("listener", "event-1", message, 1, Reason.FAILED, "")
     _, shown = await events(state_dir, "dead-letters", "show", "listener", "event-1")
     assert "user-1" in shown
     assert '"email": "[redacted]"' in shown

@@ -116,9 +116,9 @@ async def test_a_deadline_shrinks_on_its_way_down(database_url: str) -> None:
             return tx.reply(pb.ReserveResponse())
 
     async with serving(database_url, Stub(Reserve=look)) as service, dialled(service) as stub:
-        async with deadline.bound(0.4):
+        async with deadline.timeout(0.4):
             await stub.Reserve(reservation())
-        async with deadline.bound(deadline.MARGIN_SECONDS):
+        async with deadline.timeout(deadline.MARGIN_SECONDS):
             with pytest.raises(errors.DeadlineExceeded, match="no time is left"):
                 await stub.Reserve(reservation())
     assert len(seen) == 1

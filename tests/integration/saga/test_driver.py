@@ -102,8 +102,8 @@ class Ledger:
 
     async def record(self, tx: Transaction, name: str, transition: Transition) -> None:
         """Keep the news in the transaction of the move."""
-        for happening in transition.news:
-            await tx.execute("INSERT INTO news VALUES (%(name)s, %(news)s)", name=name, news=sentence(happening))
+        for entry in transition.news:
+            await tx.execute("INSERT INTO news VALUES (%(name)s, %(news)s)", name=name, news=sentence(entry))
         if transition.state.status not in {Status.RUNNING, Status.COMPENSATING}:
             tx.on_commit(self.rest(name).set)
         if transition.state.failures:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.catalog.domain.imports import Line, Offer, judge
+from services.catalog.domain.imports import ImportLine, Offer, judge
 from services.notifications.domain import Money
 
 
@@ -18,7 +18,7 @@ from services.notifications.domain import Money
 )
 def test_a_price_is_written_in_mails_as_it_was_read_from_the_file(currency_code: str, written: str) -> None:
     """With as many digits after the point as the currency has."""
-    line = Line(
+    line = ImportLine(
         import_id="i", number=1, sku="LAMP-1", name="Lamp", category="", price="5000", currency_code=currency_code
     )
     offer = judge(line)

@@ -38,8 +38,8 @@ def test_derived_ids_come_out_the_same_and_depend_on_every_part() -> None:
 
 async def test_an_inner_deadline_cannot_be_longer_than_the_outer() -> None:
     """Time only gets less."""
-    async with deadline.bound(0.05):
-        async with deadline.bound(10):
+    async with deadline.timeout(0.05):
+        async with deadline.timeout(10):
             assert (deadline.remaining() or 99) <= 0.05
             assert deadline.shrunk(3) <= 0.05
         assert deadline.remaining() is not None
@@ -50,7 +50,7 @@ async def test_an_inner_deadline_cannot_be_longer_than_the_outer() -> None:
 async def test_work_past_its_deadline_ends_as_a_problem() -> None:
     """And the block's own timeouts stay its own."""
     with pytest.raises(errors.DeadlineExceeded):
-        async with deadline.bound(0.01):
+        async with deadline.timeout(0.01):
             await asyncio.Event().wait()
 
 
@@ -158,18 +158,18 @@ def test_a_point_in_time_keeps_its_microseconds_on_the_wire() -> None:
 
 def test_a_hurried_callers_missed_deadline_says_nothing_of_the_peer() -> None:
     """It neither opens a circuit nor lets a failing peer start afresh."""
-    breaker = Breaker("hurried-peer")
+    breaker = Breaker("short_deadline-peer")
 
-    def fail(problem: Problem, *, hurried: bool = False) -> str:
-        with pytest.raises(Problem) as raised, breaker.guard(hurried=hurried):
+    def fail(problem: Problem, *, short_deadline: bool = False) -> str:
+        with pytest.raises(Problem) as raised, breaker.guard(short_deadline=short_deadline):
             raise problem
         return raised.value.reason
 
     for _ in range(THRESHOLD * 2):
-        assert fail(errors.DeadlineExceeded("late"), hurried=True) == "DEADLINE_EXCEEDED"
+        assert fail(errors.DeadlineExceeded("late"), short_deadline=True) == "DEADLINE_EXCEEDED"
     for _ in range(THRESHOLD - 1):
         fail(errors.Unavailable("down", reason="DOWN"))
-    fail(errors.DeadlineExceeded("late"), hurried=True)
+    fail(errors.DeadlineExceeded("late"), short_deadline=True)
     assert fail(errors.Unavailable("down", reason="DOWN")) == "DOWN"
     assert fail(errors.Unavailable("down", reason="DOWN")) == "PEER_CIRCUIT_OPEN"
 
@@ -240,7 +240,7 @@ def test_after_a_while_one_call_finds_out_for_all_whether_the_peer_is_back(monke
         reason()
     clock[0] += 3
     for probe in (asyncio.CancelledError(), errors.DeadlineExceeded("late")):
-        with pytest.raises(type(probe)), breaker.guard(hurried=True):
+        with pytest.raises(type(probe)), breaker.guard(short_deadline=True):
             assert reason() == "PEER_CIRCUIT_OPEN"
             raise probe
     with breaker.guard():

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.notifications.domain import MOST_ATTEMPTS, Delivery, Money, Refusal, State, Template
+from services.notifications.domain import MOST_ATTEMPTS, Delivery, Money, SmtpFailure, State, Template
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-BUSY = Refusal("SMTP_451", is_final=False)
+BUSY = SmtpFailure("SMTP_451", is_final=False)
 
 QUEUED = Delivery(
     delivery_id="01a1fb7d-0c49-75ae-85aa-b52d6a6bd7dc",

@@ -6,11 +6,11 @@ import pytest
 
 from services.notifications.domain import (
     Delivery,
-    Letter,
     Mail,
     Money,
     Order,
     OrderLine,
+    PendingMail,
     Recipient,
     State,
     Template,
@@ -23,7 +23,7 @@ ROPES = OrderLine("<b>Rope</b> & tar", 1, Money("GBP", 99))
 
 
 def written(template: Template, *, name: str = "Ada", order: Order | None = None) -> Mail:
-    """A letter in words."""
+    """A pending mail in words."""
     delivery = Delivery(
         delivery_id="01a1fb7d-0c49-75ae-85aa-b52d6a6bd7dc",
         user_id="ada",
@@ -35,7 +35,7 @@ def written(template: Template, *, name: str = "Ada", order: Order | None = None
         created_at=NOW,
         sent_at=None,
     )
-    return Renderer().render(Letter(delivery, Recipient("ada", "ada@example.com", name), order))
+    return Renderer().render(PendingMail(delivery, Recipient("ada", "ada@example.com", name), order))
 
 
 def order(cancel_reason: str = "") -> Order:

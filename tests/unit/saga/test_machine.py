@@ -49,7 +49,7 @@ def after(*events: Event, plan: Plan = CHECKOUT) -> Transition:
 
 def story(transition: Transition) -> list[str]:
     """What has happened so far, in words."""
-    return [sentence(happening) for happening in transition.state.history]
+    return [sentence(entry) for entry in transition.state.history]
 
 
 def test_steps_are_done_in_order_until_the_saga_is_completed() -> None:
@@ -238,7 +238,7 @@ def test_history_is_bounded_and_keeps_its_beginning_and_its_end() -> None:
 
     assert len(fought.state.history) == LONGEST
     assert story(fought)[:2] == ["started", "reserve_stock: done"]
-    assert all(len(happening.detail) <= LONGEST_DETAIL for happening in fought.state.history)
+    assert all(len(entry.detail) <= LONGEST_DETAIL for entry in fought.state.history)
 
 
 def test_a_state_survives_being_written() -> None:

@@ -30,7 +30,7 @@ from chassis.saga.events import (
     Succeeded,
     Wish,
 )
-from chassis.saga.history import What
+from chassis.saga.history import EntryKind
 from chassis.saga.machine import Direction, Rest, Run, State, Status, Transition, Wait, advance, begin
 from chassis.saga.plan import Backoff, Plan, PlannedStep
 
@@ -280,9 +280,9 @@ class Trial:
         if self.row.status is Status.COMPENSATED:
             assert not any(self.shop.stands(step.name) for step in PLAN.steps if step.has_undo), effects
             assert self.row.failure is not None
-        happened = {(happening.what, happening.step) for happening in self.row.history}
-        if (What.DONE, PLAN.steps[PLAN.pivot].name) in happened and self.row.direction is Direction.UNDO:
-            assert What.FORCED_COMPENSATE in {what for what, _ in happened}, "undone after the point of no return"
+        happened = {(entry.what, entry.step) for entry in self.row.history}
+        if (EntryKind.DONE, PLAN.steps[PLAN.pivot].name) in happened and self.row.direction is Direction.UNDO:
+            assert EntryKind.FORCED_COMPENSATE in {what for what, _ in happened}, "undone after the point of no return"
 
 
 def play(seeds: range) -> Counter[str]:

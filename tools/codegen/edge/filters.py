@@ -65,7 +65,7 @@ def cors_policy(cors: Cors) -> dict[str, Any]:
 
 
 def rate_limit(limits: RateLimits, client: Bucket) -> dict[str, Any]:
-    """A bucket for each remote address, within one for everybody."""
+    """The rate limit: a token bucket for each remote address, within one for everybody."""
     return typed(
         "filters.http.local_ratelimit.v3.LocalRateLimit",
         stat_prefix="edge",

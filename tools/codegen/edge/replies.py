@@ -18,7 +18,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class LocalReply:
     """A status the edge answers with, and what it means to a caller."""
 
     http_status: int
@@ -33,21 +33,21 @@ class Refusal:
 
 
 REFUSALS = (
-    Refusal(
+    LocalReply(
         400,
         code_pb2.INVALID_ARGUMENT,
         "REQUEST_MALFORMED",
         case=Case("path_normalization_failed", "the path holds an escaped slash or a NUL, or cannot be read"),
     ),
-    Refusal(
+    LocalReply(
         400,
         code_pb2.INVALID_ARGUMENT,
         "REQUEST_MALFORMED",
         case=Case("missing_host_header", "there is no host header"),
     ),
-    Refusal(400, code_pb2.INVALID_ARGUMENT, "REQUEST_MALFORMED"),
-    Refusal(401, code_pb2.UNAUTHENTICATED, "TOKEN_REFUSED"),
-    Refusal(
+    LocalReply(400, code_pb2.INVALID_ARGUMENT, "REQUEST_MALFORMED"),
+    LocalReply(401, code_pb2.UNAUTHENTICATED, "TOKEN_REFUSED"),
+    LocalReply(
         403,
         code_pb2.INVALID_ARGUMENT,
         "UPGRADE_REFUSED",
@@ -55,76 +55,76 @@ REFUSALS = (
         case=Case("upgrade_failed", "there is no protocol to upgrade to"),
     ),
     # Envoy's word for a token that was issued for somebody else; to us it is no token at all.
-    Refusal(403, code_pb2.UNAUTHENTICATED, "TOKEN_REFUSED", told_as=401),
-    Refusal(
+    LocalReply(403, code_pb2.UNAUTHENTICATED, "TOKEN_REFUSED", told_as=401),
+    LocalReply(
         404,
         code_pb2.NOT_FOUND,
         "METHOD_NOT_FOUND",
         case=Case("absolute_path_rejected", "the path does not begin with a slash"),
     ),
-    Refusal(404, code_pb2.NOT_FOUND, "METHOD_NOT_FOUND", grpc_code=code_pb2.UNIMPLEMENTED),
-    Refusal(408, code_pb2.DEADLINE_EXCEEDED, "REQUEST_TOO_SLOW"),
-    Refusal(413, code_pb2.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
-    Refusal(415, code_pb2.INVALID_ARGUMENT, "CONTENT_TYPE_UNKNOWN"),
-    Refusal(426, code_pb2.INVALID_ARGUMENT, "HTTP_VERSION_UNKNOWN"),
-    Refusal(429, code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
-    Refusal(431, code_pb2.RESOURCE_EXHAUSTED, "HEADERS_TOO_LARGE"),
-    Refusal(500, code_pb2.INTERNAL, "EDGE_FAILED"),
-    Refusal(501, code_pb2.INVALID_ARGUMENT, "ENCODING_UNKNOWN"),
-    Refusal(502, code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
-    Refusal(503, code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
-    Refusal(504, code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    LocalReply(404, code_pb2.NOT_FOUND, "METHOD_NOT_FOUND", grpc_code=code_pb2.UNIMPLEMENTED),
+    LocalReply(408, code_pb2.DEADLINE_EXCEEDED, "REQUEST_TOO_SLOW"),
+    LocalReply(413, code_pb2.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
+    LocalReply(415, code_pb2.INVALID_ARGUMENT, "CONTENT_TYPE_UNKNOWN"),
+    LocalReply(426, code_pb2.INVALID_ARGUMENT, "HTTP_VERSION_UNKNOWN"),
+    LocalReply(429, code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
+    LocalReply(431, code_pb2.RESOURCE_EXHAUSTED, "HEADERS_TOO_LARGE"),
+    LocalReply(500, code_pb2.INTERNAL, "EDGE_FAILED"),
+    LocalReply(501, code_pb2.INVALID_ARGUMENT, "ENCODING_UNKNOWN"),
+    LocalReply(502, code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    LocalReply(503, code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    LocalReply(504, code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
 )
 
 
 def local_replies() -> dict[str, Any]:
-    """Mappers for each refusal, the first that fits is used: callers speak JSON, gRPC-Web, or else gRPC."""
-    return {"mappers": [mapper(refusal) for refusal in REFUSALS for mapper in (_json, _grpc_web, _grpc)]}
+    """Mappers for each reply, the first that fits is used: callers speak JSON, gRPC-Web, or else gRPC."""
+    return {"mappers": [mapper(reply) for reply in REFUSALS for mapper in (_json, _grpc_web, _grpc)]}
 
 
-def _json(refusal: Refusal) -> dict[str, Any]:
+def _json(reply: LocalReply) -> dict[str, Any]:
     info = {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": refusal.reason,
+        "reason": reply.reason,
         "domain": "tradewind.dev",
         "metadata": {"edge": "%RESPONSE_CODE_DETAILS%"},
     }
     return {
-        **_mapper(refusal, _speaks_json()),
-        "status_code": refusal.told_as or refusal.http_status,
+        **_mapper(reply, _speaks_json()),
+        "status_code": reply.told_as or reply.http_status,
         "body_format_override": {
-            "json_format": {"code": refusal.code, "message": "%LOCAL_REPLY_BODY%", "details": [info]}
+            "json_format": {"code": reply.code, "message": "%LOCAL_REPLY_BODY%", "details": [info]}
         },
     }
 
 
-def _grpc_web(refusal: Refusal) -> dict[str, Any]:
+def _grpc_web(reply: LocalReply) -> dict[str, Any]:
     """Of an answer with a body Envoy's filter would make a status of its own, so the message goes into a header."""
     return {
-        **_mapper(refusal, _speaks_grpc_web()),
+        **_mapper(reply, _speaks_grpc_web()),
         "status_code": 200,
-        "headers_to_add": [_grpc_status(refusal), header("grpc-message", "%RESPONSE_CODE_DETAILS%")],
+        "headers_to_add": [_grpc_status(reply), header("grpc-message", "%RESPONSE_CODE_DETAILS%")],
         "body_format_override": {"text_format_source": {"inline_string": ""}},
     }
 
 
-def _grpc(refusal: Refusal) -> dict[str, Any]:
+def _grpc(reply: LocalReply) -> dict[str, Any]:
     """Envoy makes the message from the text. It would make a code too: 504 would be UNAVAILABLE, and invite a retry."""
-    return {**_mapper(refusal), "headers_to_add": [_grpc_status(refusal)]}
+    return {**_mapper(reply), "headers_to_add": [_grpc_status(reply)]}
 
 
-def _mapper(refusal: Refusal, *callers: dict[str, Any]) -> dict[str, Any]:
+def _mapper(reply: LocalReply, *callers: dict[str, Any]) -> dict[str, Any]:
     """What is refused, to whom, and in which words if Envoy has none."""
-    if refusal.case is None:
-        return {"filter": _all(_answers(refusal.http_status), *callers)}
+    if reply.case is None:
+        return {"filter": _all(_answers(reply.http_status), *callers)}
     return {
-        "filter": _all(_answers(refusal.http_status), _says(refusal.case.details), *callers),
-        "body": {"inline_string": refusal.case.message},
+        "filter": _all(_answers(reply.http_status), _says(reply.case.details), *callers),
+        "body": {"inline_string": reply.case.message},
     }
 
 
-def _grpc_status(refusal: Refusal) -> dict[str, Any]:
-    return header("grpc-status", str(refusal.code if refusal.grpc_code is None else refusal.grpc_code))
+def _grpc_status(reply: LocalReply) -> dict[str, Any]:
+    return header("grpc-status", str(reply.code if reply.grpc_code is None else reply.grpc_code))
 
 
 def _all(*filters: dict[str, Any]) -> dict[str, Any]:

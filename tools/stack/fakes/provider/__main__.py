@@ -8,7 +8,7 @@ from tools.stack.fakes.provider.store import ChargeStore
 
 def service(runtime: Runtime) -> Service:
     """The provider and its memory."""
-    charges = ChargeStore(runtime.settings(Settings).provider_directory)
+    charges = ChargeStore(runtime.load_settings(Settings).provider_directory)
     return Service(
         servicers={"tradewind.provider.v1.ProviderService": ProviderServicer(charges, runtime.clock)},
     )

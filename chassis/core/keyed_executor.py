@@ -1,4 +1,4 @@
-"""Lanes: work goes on side by side, but whatever has the same key goes one after another, in the order it came."""
+"""A keyed executor: bounded concurrency, and whatever has the same key one after another, in the order it came."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ from zlib import crc32
 T = TypeVar("T")
 
 
-class Lanes(Generic[T]):
+class KeyedExecutor(Generic[T]):
     """A fixed number of queues, each with one worker."""
 
     def __init__(self, count: int, work: Callable[[T], Awaitable[None]]) -> None:
@@ -24,7 +24,7 @@ class Lanes(Generic[T]):
         self._queues[crc32(key.encode()) % len(self._queues)].put_nowait(item)
 
     async def room(self, limit: int) -> int:
-        """How many items may still come, once there is room for half of `limit`."""
+        """Backpressure: how many items may still come, once there is room for half of `limit`."""
         while self._waiting > limit // 2:
             self._less.clear()
             await self._less.wait()

@@ -1,9 +1,9 @@
-"""What lanes promise: side by side, and yet in order."""
+"""What a keyed executor promises: side by side, and yet in order for each key."""
 
 import asyncio
 from collections import defaultdict
 
-from chassis.core.lanes import Lanes
+from chassis.core.keyed_executor import KeyedExecutor
 
 
 async def test_one_key_s_work_is_done_in_its_order() -> None:
@@ -16,17 +16,17 @@ async def test_one_key_s_work_is_done_in_its_order() -> None:
             await asyncio.sleep(0)
         done[key].append(number)
 
-    lanes = Lanes(4, work)
+    executor = KeyedExecutor(4, work)
     for number in range(50):
         for key in "abcdef":
-            lanes.put(key, (key, number))
-    assert await lanes.room(1) == 1
-    await lanes.close()
+            executor.put(key, (key, number))
+    assert await executor.room(1) == 1
+    await executor.close()
     assert done == {key: list(range(50)) for key in "abcdef"}
 
 
 async def test_different_keys_do_not_wait_for_each_other() -> None:
-    """As long as they are not in one lane."""
+    """As long as they are not of one worker."""
     go_on, seen = asyncio.Event(), asyncio.Event()
 
     async def work(key: str) -> None:
@@ -35,12 +35,12 @@ async def test_different_keys_do_not_wait_for_each_other() -> None:
         else:
             seen.set()
 
-    lanes = Lanes(64, work)
-    lanes.put("slow", "slow")
-    lanes.put("fast", "fast")
+    executor = KeyedExecutor(64, work)
+    executor.put("slow", "slow")
+    executor.put("fast", "fast")
     await seen.wait()
     go_on.set()
-    await lanes.close()
+    await executor.close()
 
 
 async def test_closing_finishes_what_was_begun_and_returns_the_rest() -> None:
@@ -53,11 +53,11 @@ async def test_closing_finishes_what_was_begun_and_returns_the_rest() -> None:
         await go_on.wait()
         done.append(number)
 
-    lanes = Lanes(1, work)
+    executor = KeyedExecutor(1, work)
     for number in range(3):
-        lanes.put("key", number)
+        executor.put("key", number)
     await begun.wait()
-    closing = asyncio.create_task(lanes.close())
+    closing = asyncio.create_task(executor.close())
     go_on.set()
     assert await closing == [1, 2]
     assert done == [0]
@@ -70,10 +70,10 @@ async def test_there_is_room_again_once_half_is_done() -> None:
     async def work(_: int) -> None:
         await steps.acquire()
 
-    lanes = Lanes(1, work)
+    executor = KeyedExecutor(1, work)
     for number in range(4):
-        lanes.put("key", number)
-    room = asyncio.ensure_future(lanes.room(4))
+        executor.put("key", number)
+    room = asyncio.ensure_future(executor.room(4))
     await asyncio.sleep(0)
     assert not room.done()
     steps.release()
@@ -81,4 +81,4 @@ async def test_there_is_room_again_once_half_is_done() -> None:
     assert await room == 2
     steps.release()
     steps.release()
-    await lanes.close()
+    await executor.close()
