@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions, ServiceOptions
 from google.protobuf.message import Message
 
 from tradewind.policy.v1 import policy_pb2
@@ -93,6 +94,22 @@ def methods_of(service: str) -> tuple[Method, ...]:
     return tuple(method(f"{service}/{m.name}") for m in found.methods)
 
 
+def resolved_policy(service: ServiceOptions, method: MethodOptions) -> policy_pb2.MethodPolicy:
+    """What a method promises and demands: each field as the method sets it, else as its service does.
+
+    The only place that knows of defaults. Without an objective, where the one that is set is empty.
+    """
+    policy, own = policy_pb2.MethodPolicy(), method.Extensions[policy_pb2.method]
+    policy.CopyFrom(service.Extensions[policy_pb2.service])
+    # Not by merging alone: that would add a method's nanoseconds to its service's seconds.
+    for field, _ in own.ListFields():
+        policy.ClearField(field.name)
+    policy.MergeFrom(own)
+    if policy.objective == policy_pb2.Objective():
+        policy.ClearField("objective")
+    return policy
+
+
 @cache
 def aggregate_id_field(event: Descriptor) -> str:
     """The name of the field that holds an event's aggregate id."""
@@ -104,15 +121,13 @@ def aggregate_id_field(event: Descriptor) -> str:
 
 
 def _read(found: MethodDescriptor) -> Method:
-    options: Any = found.GetOptions()
+    options: MethodOptions = found.GetOptions()
     name = f"{found.containing_service.full_name}/{found.name}"
-    if not options.HasExtension(policy_pb2.method):
-        raise ContractError(f"{name} declares no tradewind.policy.v1.method")
-    policy = options.Extensions[policy_pb2.method]
+    policy = resolved_policy(found.containing_service.GetOptions(), options)
     if options.idempotency_level == descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN:
         raise ContractError(f"{name} declares no idempotency_level")
     if policy.caller == policy_pb2.CALLER_UNSPECIFIED or policy.timeout.ToTimedelta().total_seconds() <= 0:
-        raise ContractError(f"{name} declares no caller or no timeout")
+        raise ContractError(f"{name} declares no caller or no timeout, and its service neither")
     return Method(
         name=name,
         caller=Caller(policy.caller),

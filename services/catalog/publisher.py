@@ -15,7 +15,7 @@ def product_created(tx: Transaction, product: Product) -> None:
             sku=product.sku,
             aggregate_version=product.version,
             product=product_message(product),
-            occurred_at=timestamp(product.updated_at),
+            occur_time=timestamp(product.updated_at),
         )
     )
 
@@ -27,7 +27,7 @@ def product_changed(tx: Transaction, product: Product) -> None:
             sku=product.sku,
             aggregate_version=product.version,
             product=product_message(product),
-            occurred_at=timestamp(product.updated_at),
+            occur_time=timestamp(product.updated_at),
         )
     )
 
@@ -35,7 +35,7 @@ def product_changed(tx: Transaction, product: Product) -> None:
 def product_retired(tx: Transaction, product: Product) -> None:
     """A product is no longer sold."""
     tx.publish(
-        ProductRetired(sku=product.sku, aggregate_version=product.version, occurred_at=timestamp(product.updated_at))
+        ProductRetired(sku=product.sku, aggregate_version=product.version, occur_time=timestamp(product.updated_at))
     )
 
 
@@ -48,8 +48,8 @@ def product_message(product: Product) -> product_pb2.Product:
         category=product.category,
         price=money_message(product.price),
         state=_STATES[product.state],
-        created_at=timestamp(product.created_at),
-        updated_at=timestamp(product.updated_at),
+        create_time=timestamp(product.created_at),
+        update_time=timestamp(product.updated_at),
         etag=product.etag,
     )
 

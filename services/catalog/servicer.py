@@ -126,7 +126,7 @@ def _line(request: pb.ImportProductsRequest) -> ImportLine:
 
 
 def _price_change_message(change: PriceChange) -> PriceChangeMessage:
-    return PriceChangeMessage(price=money_message(change.price), effective_at=timestamp(change.effective_at))
+    return PriceChangeMessage(price=money_message(change.price), effective_time=timestamp(change.effective_at))
 
 
 def _report_message(found: Import) -> pb.ImportReport:
@@ -136,7 +136,11 @@ def _report_message(found: Import) -> pb.ImportReport:
         unchanged=found.unchanged,
         rejected=found.rejected,
         rejected_lines=[
-            pb.RejectedLine(line_number=line.line_number, reason=line.reason, message=line.message)
+            pb.RejectedLine(
+                line_number=line.line_number,
+                reason=pb.LineRejection.Value(f"LINE_REJECTION_{line.reason}"),
+                message=line.message,
+            )
             for line in found.rejections
         ],
         last_line=found.last_line,

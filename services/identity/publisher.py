@@ -14,6 +14,6 @@ def user_registered(tx: Transaction, user: User) -> None:
             aggregate_version=user.version,
             email=user.email,
             display_name=user.display_name,
-            registered_at=timestamp(user.registered_at),
+            register_time=timestamp(user.registered_at),
         )
     )

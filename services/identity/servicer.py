@@ -20,12 +20,12 @@ class IdentityServicer:
     def __init__(self, usecases: UseCases) -> None:
         self._usecases = usecases
 
-    async def Register(self, request: pb.RegisterRequest, call: Call) -> pb.RegisterResponse:
+    async def RegisterUser(self, request: pb.RegisterUserRequest, call: Call) -> pb.RegisterUserResponse:
         """Opens an account. The slow hashing comes first: no transaction waits for it."""
         password_hash = await self._usecases.hash_new_password(request.email, request.password)
         async with call.once() as tx:
             user = await self._usecases.register(tx, request.email, request.display_name, password_hash)
-            return tx.reply(pb.RegisterResponse(profile=_profile(user)))
+            return tx.reply(pb.RegisterUserResponse(profile=_profile(user)))
 
     async def Login(self, request: pb.LoginRequest, call: Call) -> pb.LoginResponse:
         """Opens a session. The password is asked for again even when the answer is a stored one."""
@@ -33,10 +33,12 @@ class IdentityServicer:
         async with call.once() as tx:
             return tx.reply(pb.LoginResponse(tokens=_tokens(await self._usecases.open_session(tx, user))))
 
-    async def Refresh(self, request: pb.RefreshRequest, call: Call) -> pb.RefreshResponse:
+    async def RefreshSession(self, request: pb.RefreshSessionRequest, call: Call) -> pb.RefreshSessionResponse:
         """Exchanges a refresh token."""
         async with call.once() as tx:
-            return tx.reply(pb.RefreshResponse(tokens=_tokens(await self._usecases.refresh(tx, request.refresh_token))))
+            return tx.reply(
+                pb.RefreshSessionResponse(tokens=_tokens(await self._usecases.refresh(tx, request.refresh_token)))
+            )
 
     async def Logout(self, request: pb.LogoutRequest, call: Call) -> pb.LogoutResponse:
         """Ends a session."""
@@ -66,7 +68,7 @@ class IdentityServicer:
         """Makes a new signing key."""
         async with call.once() as tx:
             key = await self._usecases.rotate_signing_key(tx)
-            return tx.reply(pb.RotateSigningKeyResponse(key_id=key.key_id, active_at=timestamp(key.active_at)))
+            return tx.reply(pb.RotateSigningKeyResponse(key_id=key.key_id, activate_time=timestamp(key.active_at)))
 
 
 def _profile(user: User) -> user_pb2.Profile:
@@ -75,7 +77,7 @@ def _profile(user: User) -> user_pb2.Profile:
         email=user.email,
         display_name=user.display_name,
         roles=sorted(_ROLE_NUMBERS[role] for role in user.roles),
-        registered_at=timestamp(user.registered_at),
+        register_time=timestamp(user.registered_at),
         etag=user.etag,
     )
 
@@ -83,7 +85,7 @@ def _profile(user: User) -> user_pb2.Profile:
 def _tokens(tokens: TokenPair) -> user_pb2.TokenPair:
     return user_pb2.TokenPair(
         access_token=tokens.access.text,
-        access_token_expires_at=timestamp(tokens.access.expires_at),
+        access_token_expire_time=timestamp(tokens.access.expires_at),
         refresh_token=tokens.refresh.text,
-        refresh_token_expires_at=timestamp(tokens.refresh_expires_at),
+        refresh_token_expire_time=timestamp(tokens.refresh_expires_at),
     )

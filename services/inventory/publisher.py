@@ -19,7 +19,7 @@ def reservation_moved(tx: Transaction, move: Move, at: datetime) -> None:
 
 def stock_depleted(tx: Transaction, stock: Stock, at: datetime) -> None:
     """The last of a product that could be sold is gone."""
-    tx.publish(StockDepleted(sku=stock.sku, aggregate_version=stock.version, occurred_at=timestamp(at)))
+    tx.publish(StockDepleted(sku=stock.sku, aggregate_version=stock.version, occur_time=timestamp(at)))
 
 
 def line_messages(lines: Iterable[ReservationLine]) -> list[StockLine]:
@@ -32,8 +32,8 @@ def _reserved(move: Move, at: datetime) -> StockReserved:
         order_id=move.reservation.order_id,
         aggregate_version=move.reservation.version,
         lines=line_messages(move.reservation.lines),
-        expires_at=timestamp(move.reservation.expires_at) if move.reservation.expires_at else None,
-        occurred_at=timestamp(at),
+        expire_time=timestamp(move.reservation.expires_at) if move.reservation.expires_at else None,
+        occur_time=timestamp(at),
     )
 
 
@@ -42,7 +42,7 @@ def _committed(move: Move, at: datetime) -> StockCommitted:
         order_id=move.reservation.order_id,
         aggregate_version=move.reservation.version,
         lines=line_messages(move.reservation.lines),
-        occurred_at=timestamp(at),
+        occur_time=timestamp(at),
     )
 
 
@@ -52,7 +52,7 @@ def _released(move: Move, at: datetime) -> StockReleased:
         aggregate_version=move.reservation.version,
         lines=line_messages(move.freed),
         expired=move.aim is State.EXPIRED,
-        occurred_at=timestamp(at),
+        occur_time=timestamp(at),
     )
 
 

@@ -9,7 +9,16 @@ from typing import Final, TypeVar
 from chassis.contract.wire import timestamp
 from chassis.core import ids
 from chassis.rpc.call import Call
-from services.inventory.domain import Adjustment, Receipt, Reservation, ReservationLine, State, Stock, canonical
+from services.inventory.domain import (
+    Adjustment,
+    Receipt,
+    RejectionReason,
+    Reservation,
+    ReservationLine,
+    State,
+    Stock,
+    canonical,
+)
 from services.inventory.publisher import line_messages
 from services.inventory.usecases import UseCases
 from tradewind.inventory.v1 import inventory_service_pb2 as pb
@@ -26,24 +35,24 @@ class InventoryServicer:
 
     usecases: UseCases
 
-    async def Reserve(self, request: pb.ReserveRequest, call: Call) -> pb.ReserveResponse:
+    async def ReserveStock(self, request: pb.ReserveStockRequest, call: Call) -> pb.ReserveStockResponse:
         """Hold stock for an order."""
         lines = [ReservationLine(canonical(line.sku), line.quantity) for line in request.lines]
         async with call.once() as tx:
             reservation = await self.usecases.reserve(tx, request.order_id, lines)
-            return tx.reply(pb.ReserveResponse(reservation=_reservation_message(reservation)))
+            return tx.reply(pb.ReserveStockResponse(reservation=_reservation_message(reservation)))
 
-    async def Release(self, request: pb.ReleaseRequest, call: Call) -> pb.ReleaseResponse:
+    async def ReleaseStock(self, request: pb.ReleaseStockRequest, call: Call) -> pb.ReleaseStockResponse:
         """Give held stock back."""
         async with call.once() as tx:
             reservation = await self.usecases.release(tx, request.order_id)
-            return tx.reply(pb.ReleaseResponse(reservation=_reservation_message(reservation)))
+            return tx.reply(pb.ReleaseStockResponse(reservation=_reservation_message(reservation)))
 
-    async def Commit(self, request: pb.CommitRequest, call: Call) -> pb.CommitResponse:
+    async def CommitStock(self, request: pb.CommitStockRequest, call: Call) -> pb.CommitStockResponse:
         """Take held stock from the shelf."""
         async with call.once() as tx:
             reservation = await self.usecases.commit(tx, request.order_id)
-            return tx.reply(pb.CommitResponse(reservation=_reservation_message(reservation)))
+            return tx.reply(pb.CommitStockResponse(reservation=_reservation_message(reservation)))
 
     async def AdjustStock(
         self, requests: AsyncIterator[pb.AdjustStockRequest], call: Call
@@ -111,7 +120,7 @@ def _receipt_message(line: pb.AdjustStockRequest, receipt: Receipt) -> pb.Adjust
         # As it was sent: whoever waits for this answer looks for the spelling they know.
         request_id=line.request_id,
         accepted=receipt.rejection is None,
-        reason=receipt.rejection or "",
+        refusal=_REFUSALS[receipt.rejection] if receipt.rejection else stock_pb2.ADJUSTMENT_REFUSAL_UNSPECIFIED,
         availability=_availability_message(receipt.stock),
     )
 
@@ -127,9 +136,11 @@ def _reservation_message(reservation: Reservation) -> stock_pb2.Reservation:
         order_id=reservation.order_id,
         lines=line_messages(reservation.lines),
         state=_STATES[reservation.state],
-        expires_at=timestamp(reservation.expires_at) if reservation.expires_at else None,
+        expire_time=timestamp(reservation.expires_at) if reservation.expires_at else None,
     )
 
+
+_REFUSALS = {reason: stock_pb2.AdjustmentRefusal.Value(f"ADJUSTMENT_REFUSAL_{reason}") for reason in RejectionReason}
 
 _STATES = {
     State.HELD: stock_pb2.RESERVATION_STATE_HELD,

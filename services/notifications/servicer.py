@@ -6,7 +6,7 @@ from typing import Final
 from chassis.contract.paging import Pages
 from chassis.contract.wire import timestamp
 from chassis.rpc.call import Call
-from services.notifications.domain import Delivery, Preferences, State, Topic
+from services.notifications.domain import Delivery, Preferences, State, Template, Topic
 from services.notifications.usecases import UseCases
 from tradewind.notifications.v1 import delivery_pb2
 from tradewind.notifications.v1 import notification_service_pb2 as pb
@@ -69,17 +69,19 @@ def _delivery_message(delivery: Delivery) -> delivery_pb2.Delivery:
         delivery_id=delivery.delivery_id,
         user_id=delivery.user_id,
         topic=_TOPICS[delivery.template.topic],
-        template=delivery.template,
+        template=_TEMPLATES[delivery.template],
         state=_STATES[delivery.state],
         attempts=delivery.attempts,
         last_reason=delivery.last_reason,
-        created_at=timestamp(delivery.created_at),
-        sent_at=timestamp(delivery.sent_at) if delivery.sent_at else None,
+        create_time=timestamp(delivery.created_at),
+        send_time=timestamp(delivery.sent_at) if delivery.sent_at else None,
     )
 
 
 _TOPICS: Final = {Topic.ACCOUNT: delivery_pb2.TOPIC_ACCOUNT, Topic.ORDERS: delivery_pb2.TOPIC_ORDERS}
 _TOPIC_NUMBERS: Final = {number: topic for topic, number in _TOPICS.items()}
+
+_TEMPLATES: Final = {each: delivery_pb2.Template.Value(f"TEMPLATE_{each.upper()}") for each in Template}
 
 _STATES: Final = {
     State.QUEUED: delivery_pb2.DELIVERY_STATE_QUEUED,

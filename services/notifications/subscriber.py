@@ -9,6 +9,7 @@ from services.notifications.domain import Money, Order, OrderLine, Recipient, Te
 from services.notifications.usecases import UseCases
 from tradewind.identity.v1.user_events_pb2 import UserRegistered
 from tradewind.orders.v1.order_events_pb2 import OrderCancelled, OrderConfirmed
+from tradewind.orders.v1.order_pb2 import CancelReason
 from tradewind.orders.v1.order_pb2 import OrderLine as LineMessage
 from tradewind.type.v1 import money_pb2
 
@@ -42,7 +43,7 @@ class Subscriber:
 
     async def order_cancelled(self, tx: Transaction, event: OrderCancelled, fact: Fact) -> None:
         """An order came to nothing."""
-        order = _order(event, event.reason)
+        order = _order(event, _CANCEL_REASONS.get(event.cancel_reason, ""))
         await self.usecases.tell_of_order(tx, fact.id, event.customer_id, Template.ORDER_CANCELLED, order)
 
 
@@ -56,3 +57,6 @@ def _line(line: LineMessage) -> OrderLine:
 
 def _money(money: money_pb2.Money) -> Money:
     return Money(money.currency_code, money.minor_units)
+
+
+_CANCEL_REASONS = {number: name.removeprefix("CANCEL_REASON_") for name, number in CancelReason.items()}

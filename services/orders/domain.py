@@ -207,5 +207,5 @@ class Checkout:
     order_id: str
     items: tuple[Item, ...]
     total: Money
-    card_token: str
+    payment_token: str
     placed_at: datetime

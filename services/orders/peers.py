@@ -30,47 +30,49 @@ class Peers:
     async def reserve_stock(self, checkout: Checkout, request_id: str) -> None:
         """Hold every line, or none."""
         lines = [stock_pb2.StockLine(sku=item.sku, quantity=item.quantity) for item in checkout.items]
-        await self._inventory.Reserve(
-            inventory_service_pb2.ReserveRequest(request_id=request_id, order_id=checkout.order_id, lines=lines)
+        await self._inventory.ReserveStock(
+            inventory_service_pb2.ReserveStockRequest(request_id=request_id, order_id=checkout.order_id, lines=lines)
         )
 
     async def release_stock(self, checkout: Checkout, request_id: str) -> None:
         """Hold nothing any more, and never again for this order."""
-        await self._inventory.Release(
-            inventory_service_pb2.ReleaseRequest(request_id=request_id, order_id=checkout.order_id)
+        await self._inventory.ReleaseStock(
+            inventory_service_pb2.ReleaseStockRequest(request_id=request_id, order_id=checkout.order_id)
         )
 
     async def commit_stock(self, checkout: Checkout, request_id: str) -> None:
         """Take what is held from the shelf."""
-        await self._inventory.Commit(
-            inventory_service_pb2.CommitRequest(request_id=request_id, order_id=checkout.order_id)
+        await self._inventory.CommitStock(
+            inventory_service_pb2.CommitStockRequest(request_id=request_id, order_id=checkout.order_id)
         )
 
     async def authorize_payment(self, checkout: Checkout, request_id: str) -> None:
         """Hold the total on the customer's account."""
-        await self._payments.Authorize(
-            payment_service_pb2.AuthorizeRequest(
+        await self._payments.AuthorizePayment(
+            payment_service_pb2.AuthorizePaymentRequest(
                 request_id=request_id,
                 order_id=checkout.order_id,
                 amount=_money_message(checkout.total),
-                card_token=checkout.card_token,
+                payment_token=checkout.payment_token,
             )
         )
 
     async def void_payment(self, checkout: Checkout, request_id: str) -> None:
         """Give up the hold, or bar the one that is still on its way."""
-        await self._payments.Void(payment_service_pb2.VoidRequest(request_id=request_id, order_id=checkout.order_id))
+        await self._payments.VoidPayment(
+            payment_service_pb2.VoidPaymentRequest(request_id=request_id, order_id=checkout.order_id)
+        )
 
     async def capture_payment(self, checkout: Checkout, request_id: str) -> None:
         """Take what is held."""
-        await self._payments.Capture(
-            payment_service_pb2.CaptureRequest(request_id=request_id, order_id=checkout.order_id)
+        await self._payments.CapturePayment(
+            payment_service_pb2.CapturePaymentRequest(request_id=request_id, order_id=checkout.order_id)
         )
 
     async def refund_payment(self, checkout: Checkout, request_id: str) -> None:
         """Give back what was taken, if it was."""
-        await self._payments.Refund(
-            payment_service_pb2.RefundRequest(request_id=request_id, order_id=checkout.order_id)
+        await self._payments.RefundPayment(
+            payment_service_pb2.RefundPaymentRequest(request_id=request_id, order_id=checkout.order_id)
         )
 
 

@@ -19,7 +19,7 @@ def order_placed(tx: Transaction, order: Order) -> None:
             customer_id=order.customer_id,
             lines=map(line_message, order.lines),
             total=money_message(order.total),
-            occurred_at=timestamp(order.placed_at),
+            occur_time=timestamp(order.placed_at),
         )
     )
 
@@ -33,7 +33,7 @@ def order_confirmed(tx: Transaction, order: Order) -> None:
             customer_id=order.customer_id,
             lines=map(line_message, order.lines),
             total=money_message(order.total),
-            occurred_at=timestamp(order.updated_at),
+            occur_time=timestamp(order.updated_at),
         )
     )
 
@@ -47,8 +47,8 @@ def order_cancelled(tx: Transaction, order: Order) -> None:
             customer_id=order.customer_id,
             lines=map(line_message, order.lines),
             total=money_message(order.total),
-            reason=order.cancel_reason,
-            occurred_at=timestamp(order.updated_at),
+            cancel_reason=cancel_reason(order.cancel_reason),
+            occur_time=timestamp(order.updated_at),
         )
     )
 
@@ -58,6 +58,13 @@ def line_message(line: OrderLine) -> order_pb2.OrderLine:
     return order_pb2.OrderLine(
         sku=line.sku, name=line.name, quantity=line.quantity, unit_price=money_message(line.unit_price)
     )
+
+
+def cancel_reason(reason: str) -> order_pb2.CancelReason.ValueType:
+    """The reason on the wire, OTHER for one that the contract has no name for: whatever a peer has refused a step with."""
+    name = f"CANCEL_REASON_{reason or 'UNSPECIFIED'}"
+    known = order_pb2.CancelReason.keys()
+    return order_pb2.CancelReason.Value(name) if name in known else order_pb2.CANCEL_REASON_OTHER
 
 
 def money_message(money: Money) -> money_pb2.Money:

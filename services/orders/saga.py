@@ -91,7 +91,7 @@ def _to_json(data: Checkout) -> dict[str, Any]:
         "order_id": data.order_id,
         "items": [[item.sku, item.quantity] for item in data.items],
         "total": [data.total.currency_code, data.total.minor_units],
-        "card_token": data.card_token,
+        "payment_token": data.payment_token,
         "placed_at": data.placed_at.isoformat(),
     }
 
@@ -101,6 +101,6 @@ def _from_json(json: dict[str, Any]) -> Checkout:
         order_id=json["order_id"],
         items=tuple(Item(*item) for item in json["items"]),
         total=Money(*json["total"]),
-        card_token=json["card_token"],
+        payment_token=json["payment_token"],
         placed_at=datetime.fromisoformat(json["placed_at"]),
     )

@@ -25,28 +25,28 @@ class Provider:
     def __init__(self, stub: ProviderServiceStub) -> None:
         self._stub = stub
 
-    async def authorize(self, order_id: str, amount: Money, card_token: str) -> Charge:
+    async def authorize(self, order_id: str, amount: Money, payment_token: str) -> Charge:
         """Hold the amount. The card token goes no further than this."""
-        request = pb.AuthorizeRequest(
+        request = pb.AuthorizeChargeRequest(
             request_id=_request_id(Intent.AUTHORIZE, order_id),
             reference=order_id,
             amount=MoneyMessage(currency_code=amount.currency_code, minor_units=amount.minor_units),
-            card_token=card_token,
+            payment_token=payment_token,
         )
         try:
-            return await _charge(self._stub.Authorize, request)
+            return await _charge(self._stub.AuthorizeCharge, request)
         except errors.InvalidArgument as problem:
-            if problem.reason != "CARD_TOKEN_UNKNOWN":
+            if problem.reason != "PAYMENT_TOKEN_UNKNOWN":
                 raise
-            return Charge(State.DECLINED, decline_code="card_token_unknown")
+            return Charge(State.DECLINED, decline_code="payment_token_unknown")
         except errors.FailedPrecondition:
             return await self._known(order_id)
 
     async def capture(self, order_id: str) -> Charge:
         """Take the held amount. A charge that cannot be taken is returned as it stands."""
-        request = pb.CaptureRequest(request_id=_request_id(Intent.CAPTURE, order_id), reference=order_id)
+        request = pb.CaptureChargeRequest(request_id=_request_id(Intent.CAPTURE, order_id), reference=order_id)
         try:
-            return await _charge(self._stub.Capture, request)
+            return await _charge(self._stub.CaptureCharge, request)
         except errors.FailedPrecondition:
             return await self._known(order_id)
         except errors.NotFound as problem:
@@ -54,17 +54,17 @@ class Provider:
 
     async def void(self, order_id: str) -> Charge:
         """Give up the hold, even one that is yet to come. A charge that was taken is returned as it stands."""
-        request = pb.VoidRequest(request_id=_request_id(Intent.VOID, order_id), reference=order_id)
+        request = pb.VoidChargeRequest(request_id=_request_id(Intent.VOID, order_id), reference=order_id)
         try:
-            return await _charge(self._stub.Void, request)
+            return await _charge(self._stub.VoidCharge, request)
         except errors.FailedPrecondition:
             return await self._known(order_id)
 
     async def refund(self, order_id: str) -> Charge:
         """Give the amount back if it was taken, give up the hold if it was not."""
-        request = pb.RefundRequest(request_id=_request_id(Intent.REFUND, order_id), reference=order_id)
+        request = pb.RefundChargeRequest(request_id=_request_id(Intent.REFUND, order_id), reference=order_id)
         try:
-            return await _charge(self._stub.Refund, request)
+            return await _charge(self._stub.RefundCharge, request)
         except (errors.FailedPrecondition, errors.NotFound):
             return await self.void(order_id)
 

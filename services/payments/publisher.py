@@ -54,7 +54,7 @@ def _identity(stage: Payment) -> dict[str, Any]:
     return {
         "order_id": stage.order_id,
         "aggregate_version": stage.version,
-        "occurred_at": timestamp(stage.updated_at),
+        "occur_time": timestamp(stage.updated_at),
     }
 
 

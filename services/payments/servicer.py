@@ -22,34 +22,34 @@ class PaymentServicer:
         self._usecases = usecases
         self._pages = pages
 
-    async def Authorize(self, request: pb.AuthorizeRequest, call: Call) -> pb.AuthorizeResponse:
+    async def AuthorizePayment(self, request: pb.AuthorizePaymentRequest, call: Call) -> pb.AuthorizePaymentResponse:
         """Hold the amount of an order."""
         amount = Money(request.amount.currency_code, request.amount.minor_units)
-        outcome = await self._usecases.authorize(call.unanswered(), request.order_id, amount, request.card_token)
+        outcome = await self._usecases.authorize(call.unanswered(), request.order_id, amount, request.payment_token)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
-            return tx.reply(pb.AuthorizeResponse(payment=_payment_message(payment)))
+            return tx.reply(pb.AuthorizePaymentResponse(payment=_payment_message(payment)))
 
-    async def Capture(self, request: pb.CaptureRequest, call: Call) -> pb.CaptureResponse:
+    async def CapturePayment(self, request: pb.CapturePaymentRequest, call: Call) -> pb.CapturePaymentResponse:
         """Take the held amount."""
         outcome = await self._usecases.capture(call.unanswered(), request.order_id)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
-            return tx.reply(pb.CaptureResponse(payment=_payment_message(payment)))
+            return tx.reply(pb.CapturePaymentResponse(payment=_payment_message(payment)))
 
-    async def Void(self, request: pb.VoidRequest, call: Call) -> pb.VoidResponse:
+    async def VoidPayment(self, request: pb.VoidPaymentRequest, call: Call) -> pb.VoidPaymentResponse:
         """Give up the hold."""
         outcome = await self._usecases.void(call.unanswered(), request.order_id)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
-            return tx.reply(pb.VoidResponse(payment=_payment_message(payment)))
+            return tx.reply(pb.VoidPaymentResponse(payment=_payment_message(payment)))
 
-    async def Refund(self, request: pb.RefundRequest, call: Call) -> pb.RefundResponse:
+    async def RefundPayment(self, request: pb.RefundPaymentRequest, call: Call) -> pb.RefundPaymentResponse:
         """Give the taken amount back."""
         outcome = await self._usecases.refund(call.unanswered(), request.order_id)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
-            return tx.reply(pb.RefundResponse(payment=_payment_message(payment)))
+            return tx.reply(pb.RefundPaymentResponse(payment=_payment_message(payment)))
 
     async def GetPayment(self, request: pb.GetPaymentRequest, call: Call) -> pb.GetPaymentResponse:
         """The payment of an order."""
@@ -72,8 +72,8 @@ def _payment_message(payment: Payment) -> payment_pb2.Payment:
         amount=money_message(payment.amount),
         state=_STATES[payment.state],
         decline_code=payment.decline_code,
-        created_at=timestamp(payment.created_at),
-        updated_at=timestamp(payment.updated_at),
+        create_time=timestamp(payment.created_at),
+        update_time=timestamp(payment.updated_at),
     )
 
 
@@ -82,11 +82,10 @@ def _entry_message(entry: LedgerEntry) -> payment_pb2.LedgerEntry:
         position=entry.position,
         booking_id=entry.booking_id,
         order_id=entry.order_id,
-        kind=entry.kind,
+        kind=_KINDS[entry.kind],
         account=_ACCOUNTS[entry.account],
-        currency_code=entry.amount.currency_code,
-        minor_units=entry.amount.minor_units,
-        booked_at=timestamp(entry.booked_at),
+        amount=money_message(entry.amount),
+        book_time=timestamp(entry.booked_at),
     )
 
 
@@ -98,6 +97,8 @@ _STATES = {
     State.VOIDED: payment_pb2.PAYMENT_STATE_VOIDED,
     State.REFUNDED: payment_pb2.PAYMENT_STATE_REFUNDED,
 }
+
+_KINDS = {"capture": payment_pb2.BOOKING_KIND_CAPTURE, "refund": payment_pb2.BOOKING_KIND_REFUND}
 
 _ACCOUNTS = {
     LedgerAccount.PROVIDER_RECEIVABLE: payment_pb2.ACCOUNT_PROVIDER_RECEIVABLE,

@@ -48,7 +48,7 @@ class UseCases:
         self._ask_again_after = timedelta(seconds=settings.ask_again_seconds)
         self._abandon_after = timedelta(seconds=settings.abandon_seconds)
 
-    async def authorize(self, unanswered: Ahead, order_id: str, amount: Money, card_token: str) -> Outcome:
+    async def authorize(self, unanswered: Ahead, order_id: str, amount: Money, payment_token: str) -> Outcome:
         """Ask the provider to hold the amount, unless the order has its payment already."""
         now = self._clock.now()
         async with unanswered as reader:
@@ -57,7 +57,7 @@ class UseCases:
             )
         if seen.intent is not Intent.AUTHORIZE or seen.amount != amount:
             return Outcome(Intent.AUTHORIZE, seen, amount=amount)
-        charge = await self._provider.authorize(seen.order_id, amount, card_token)
+        charge = await self._provider.authorize(seen.order_id, amount, payment_token)
         await failpoints.reach("payments.authorize.after_provider")
         return Outcome(Intent.AUTHORIZE, seen, charge, amount)
 

@@ -35,7 +35,7 @@ class Market:
         request = pb.PlaceOrderRequest(
             request_id=request_id or new_id(),
             items=[pb.ItemToOrder(sku=sku or self.lantern, quantity=2 if sku != self.rarity else 1)],
-            card_token=card,
+            payment_token=card,
         )
         orders = OrderServiceStub(self.doors[at])
         answer = await insisted(lambda: orders.PlaceOrder(request, metadata=self.customer.metadata, timeout=5))

@@ -15,11 +15,11 @@ from tests.chaos.market import ORCHESTRATORS, Market
 from tests.chaos.waiting import insisted
 from tests.journeys.world import new_id
 from tradewind.identity.v1.user_events_pb2 import UserRegistered
-from tradewind.inventory.v1.inventory_service_pb2 import ReleaseRequest, ReserveRequest
+from tradewind.inventory.v1.inventory_service_pb2 import ReleaseStockRequest, ReserveStockRequest
 from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from tradewind.inventory.v1.stock_pb2 import StockLine
 from tradewind.orders.v1.order_events_pb2 import OrderConfirmed
-from tradewind.payments.v1.payment_service_pb2 import AuthorizeRequest, VoidRequest
+from tradewind.payments.v1.payment_service_pb2 import AuthorizePaymentRequest, VoidPaymentRequest
 from tradewind.payments.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tradewind.type.v1.money_pb2 import Money
 
@@ -95,11 +95,11 @@ class Warehouse:
     async def reserve(self, order_id: str) -> None:
         """Hold a lantern."""
         lines = [StockLine(sku=self._sku, quantity=1)]
-        await _asked(self._stub.Reserve, ReserveRequest(request_id=new_id(), order_id=order_id, lines=lines))
+        await _asked(self._stub.ReserveStock, ReserveStockRequest(request_id=new_id(), order_id=order_id, lines=lines))
 
     async def release(self, order_id: str) -> None:
         """Hold nothing."""
-        await _asked(self._stub.Release, ReleaseRequest(request_id=new_id(), order_id=order_id))
+        await _asked(self._stub.ReleaseStock, ReleaseStockRequest(request_id=new_id(), order_id=order_id))
 
 
 class Till:
@@ -110,12 +110,14 @@ class Till:
 
     async def authorize(self, order_id: str) -> None:
         """Hold the price."""
-        request = AuthorizeRequest(request_id=new_id(), order_id=order_id, amount=PRICE, card_token="tok_approve")
-        await _asked(self._stub.Authorize, request)
+        request = AuthorizePaymentRequest(
+            request_id=new_id(), order_id=order_id, amount=PRICE, payment_token="tok_approve"
+        )
+        await _asked(self._stub.AuthorizePayment, request)
 
     async def void(self, order_id: str) -> None:
         """Hold nothing."""
-        await _asked(self._stub.Void, VoidRequest(request_id=new_id(), order_id=order_id))
+        await _asked(self._stub.VoidPayment, VoidPaymentRequest(request_id=new_id(), order_id=order_id))
 
 
 async def _asked(method: Callable[..., Awaitable[Any]], request: Any) -> None:

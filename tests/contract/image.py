@@ -36,7 +36,8 @@ def _fields_below(message: Descriptor) -> Iterator[FieldDescriptor]:
 
 FILES = tuple(_files())
 MESSAGES = tuple(message for file in FILES for message in file.message_types_by_name.values())
-METHODS = tuple(method for file in FILES for service in file.services_by_name.values() for method in service.methods)
+SERVICES = tuple(service for file in FILES for service in file.services_by_name.values())
+METHODS = tuple(method for service in SERVICES for method in service.methods)
 EVENTS = tuple(message for message in MESSAGES if message.GetOptions().HasExtension(policy_pb2.event))
 INCOMING = tuple({field.full_name: field for method in METHODS for field in _fields_below(method.input_type)}.values())
 """The fields of every message that comes in, and of those inside it."""

@@ -3,12 +3,12 @@
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
-from chassis.contract import manifest
+from chassis.contract import descriptors, manifest
+from chassis.contract.descriptors import Caller
 from chassis.contract.manifest import Manifest
 from tests.contract.image import EVENTS, METHODS, method_name
 from tests.contract.sources import events_named, methods_called, services_wired
 from tools.paths import ROOT
-from tradewind.policy.v1 import policy_pb2
 
 MANIFESTS = manifest.find(ROOT)
 
@@ -64,7 +64,7 @@ def test_a_manifest_lists_the_facts_the_code_hears(service: Manifest) -> None:
 @pytest.mark.parametrize("method", METHODS, ids=method_name)
 def test_a_method_for_services_has_a_caller(method: MethodDescriptor) -> None:
     """A method of which no manifest speaks cannot be called by anybody."""
-    if method.GetOptions().Extensions[policy_pb2.method].caller == policy_pb2.CALLER_SERVICE:
+    if descriptors.method(method_name(method)).caller is Caller.SERVICE:
         assert any(method_name(method) in service.calls for service in MANIFESTS)
 
 

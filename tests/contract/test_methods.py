@@ -5,33 +5,22 @@ from collections import Counter
 
 import pytest
 from google.api import annotations_pb2, http_pb2
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from tests.contract.image import METHODS, method_name, refused_fields
+from chassis.contract.descriptors import resolved_policy
+from tests.contract.callers import CALLERS
+from tests.contract.image import METHODS, SERVICES, method_name, refused_fields
 from tradewind.policy.v1 import policy_pb2
 
 OUTSIDERS = {policy_pb2.CALLER_ANYONE, policy_pb2.CALLER_CUSTOMER, policy_pb2.CALLER_STAFF}
-
-# Said again here: whoever opens a method to strangers means it twice.
-FOR_STRANGERS = {
-    "tradewind.catalog.v1.CatalogService/BatchGetProducts",
-    "tradewind.catalog.v1.CatalogService/GetProduct",
-    "tradewind.catalog.v1.CatalogService/ListPriceChanges",
-    "tradewind.catalog.v1.CatalogService/ListProducts",
-    "tradewind.identity.v1.IdentityService/Login",
-    "tradewind.identity.v1.IdentityService/Logout",
-    "tradewind.identity.v1.IdentityService/Refresh",
-    "tradewind.identity.v1.IdentityService/Register",
-    "tradewind.inventory.v1.InventoryService/GetAvailability",
-}
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=method_name)
 
 
 def policy(method: MethodDescriptor) -> policy_pb2.MethodPolicy:
-    """The policy a method declares."""
-    return method.GetOptions().Extensions[policy_pb2.method]
+    """What a method declares, or its service for it."""
+    return resolved_policy(method.containing_service.GetOptions(), method.GetOptions())
 
 
 def bindings(method: MethodDescriptor) -> list[http_pb2.HttpRule]:
@@ -56,15 +45,20 @@ def changes_something(method: MethodDescriptor) -> bool:
 @every_method
 def test_a_method_says_who_may_call_it_and_for_how_long(method: MethodDescriptor) -> None:
     """Without a caller and a timeout nothing can be derived."""
-    assert method.GetOptions().HasExtension(policy_pb2.method)
     assert policy(method).caller != policy_pb2.CALLER_UNSPECIFIED
     assert policy(method).timeout.ToTimedelta().total_seconds() > 0
 
 
-def test_strangers_may_shop_around_and_come_in() -> None:
-    """And nothing else: what a method then shows, it shows to everybody."""
-    open_to_all = {method_name(method) for method in METHODS if policy(method).caller == policy_pb2.CALLER_ANYONE}
-    assert open_to_all == FOR_STRANGERS
+def test_who_may_call_a_method_is_written_down_twice() -> None:
+    """A permission that changes by one word of a proto, or of its service's defaults, changes here by a person's hand."""
+    declared = {method_name(method): policy_pb2.Caller.Name(policy(method).caller) for method in METHODS}
+    assert declared == {name: f"CALLER_{caller}" for name, caller in CALLERS.items()}
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.full_name)
+def test_a_service_opens_no_method_to_strangers_by_default(service: ServiceDescriptor) -> None:
+    """A method that forgot to say who may call it would be open to everybody."""
+    assert service.GetOptions().Extensions[policy_pb2.service].caller != policy_pb2.CALLER_ANYONE
 
 
 @every_method

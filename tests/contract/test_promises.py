@@ -73,6 +73,22 @@ def with_one_more_expression(image: FileDescriptorSet) -> None:
     rules(image, "PlaceOrderRequest", "items").cel.add(id="items.few", expression="size(this) < 9")
 
 
+def with_another_expression(image: FileDescriptorSet) -> None:
+    """Demand something else under the id of what was demanded."""
+    rules(image, "PlaceOrderRequest", "items").cel[0].expression = "size(this) < 9"
+
+
+def with_another_pattern(image: FileDescriptorSet) -> None:
+    """Let in other SKUs."""
+    rules(image, "ItemToOrder", "sku").string.pattern = "^[a-z]+$"
+
+
+def by_default_for_staff(image: FileDescriptorSet) -> None:
+    """Let OrderService say that its methods are for staff."""
+    [service] = [each for file in image.file for each in file.service if each.name == "OrderService"]
+    service.options.Extensions[policy_pb2.service].caller = policy_pb2.CALLER_STAFF
+
+
 def empty_refused(image: FileDescriptorSet) -> None:
     """Demand the customer."""
     rules(image, "ListOrdersRequest", "customer_id").ClearField("ignore")
@@ -80,7 +96,7 @@ def empty_refused(image: FileDescriptorSet) -> None:
 
 def not_secret(image: FileDescriptorSet) -> None:
     """Let the card be seen."""
-    field(image, "PlaceOrderRequest", "card_token").options.debug_redact = False
+    field(image, "PlaceOrderRequest", "payment_token").options.debug_redact = False
 
 
 def with_one_more_field(rule: validate_pb2.FieldRules) -> Callable[[FileDescriptorSet], object]:
@@ -121,7 +137,10 @@ def muting(topics: list[int]) -> Callable[[FileDescriptorSet], object]:
     ("change", "told"),
     [
         (for_caller(policy_pb2.CALLER_STAFF), "OrderService/ListOrders: no longer for customers"),
-        (for_caller(policy_pb2.CALLER_SERVICE), "OrderService/ListOrders: no longer for customers and staff"),
+        (
+            for_caller(policy_pb2.CALLER_ANYONE),
+            "OrderService/ListOrders: was not for anybody and services, and is",
+        ),
         (at_another_path, "OrderService/ListOrders: no longer at GET /v1/orders"),
         (by_another_id, "OrderPlaced: its aggregate was told by order_id, and is by customer_id"),
         (
@@ -130,11 +149,19 @@ def muting(topics: list[int]) -> Callable[[FileDescriptorSet], object]:
         ),
         (limited("ItemToOrder", "quantity", gte=2), "ItemToOrder.quantity: int64.gte was 1, and is 2"),
         (
-            limited("PlaceOrderRequest", "card_token", min_len=9),
-            "PlaceOrderRequest.card_token: string.min_len was not demanded, and is 9",
+            limited("PlaceOrderRequest", "payment_token", min_len=9),
+            "PlaceOrderRequest.payment_token: string.min_len was not demanded, and is 9",
         ),
-        (with_one_more_expression, "PlaceOrderRequest.items: cel items.few was not demanded, and is True"),
-        (not_secret, "PlaceOrderRequest.card_token: was a secret, and is not"),
+        (with_one_more_expression, "PlaceOrderRequest.items: cel items.few was not demanded, and is size(this) < 9"),
+        (
+            with_another_expression,
+            "PlaceOrderRequest.items: cel items.unique_sku was this.map(item, item.sku).unique(), and is size(this) < 9",
+        ),
+        (
+            with_another_pattern,
+            "ItemToOrder.sku: string.pattern was ^[A-Za-z0-9][A-Za-z0-9_-]*$, and is ^[a-z]+$",
+        ),
+        (not_secret, "PlaceOrderRequest.payment_token: was a secret, and is not"),
         (empty_refused, "ListOrdersRequest.customer_id: an empty value was let through, and is not"),
         (
             with_one_more_field(validate_pb2.FieldRules(required=True)),
@@ -153,6 +180,25 @@ def test_a_promise_that_is_not_kept_is_named(change: Callable[[FileDescriptorSet
     assert broken(released(), now) == [f"{ORDERS}.{told}"]
 
 
+def test_a_caller_in_another_s_place_is_named_for_both() -> None:
+    """Who was let in and is not, and who was not and is."""
+    now = released()
+    for_caller(policy_pb2.CALLER_SERVICE)(now)
+    name = f"{ORDERS}.OrderService/ListOrders"
+    assert broken(released(), now) == [
+        f"{name}: no longer for customers and staff",
+        f"{name}: was not for services, and is",
+    ]
+
+
+def test_a_default_of_a_service_is_a_promise_of_each_method() -> None:
+    """A method that says nothing of its own changes with it."""
+    now = released()
+    by_default_for_staff(now)
+    short_names = ("PlaceOrder", "CancelOrder", "GetOrder", "ListOrders", "WatchOrder")
+    assert broken(released(), now) == [f"{ORDERS}.OrderService/{name}: no longer for customers" for name in short_names]
+
+
 def test_a_value_that_is_no_longer_taken_is_named() -> None:
     """What was among the values is among them for ever."""
     now = released()
@@ -164,7 +210,6 @@ def test_a_value_that_is_no_longer_taken_is_named() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        for_caller(policy_pb2.CALLER_ANYONE),
         at_another_path_too,
         limited("PlaceOrderRequest", "items", max_items=101),
         limited("ItemToOrder", "quantity", gte=0),
@@ -173,7 +218,7 @@ def test_a_value_that_is_no_longer_taken_is_named() -> None:
     ],
 )
 def test_who_promises_more_breaks_nothing(change: Callable[[FileDescriptorSet], object]) -> None:
-    """Wider limits, more callers and addresses, fields that may stay empty."""
+    """Wider limits, more addresses, fields that may stay empty."""
     now = released()
     change(now)
     assert now != released()

@@ -33,13 +33,13 @@ async def no_order_is_placed(request: pytest.FixtureRequest) -> AsyncIterator[No
 
 def an_order(sku: str = "UNSEEN", quantity: Any = 1, **others: Any) -> dict[str, Any]:
     """The JSON of an order."""
-    return {"items": [{"sku": sku, "quantity": quantity}], "card_token": "tok_approve", **others}
+    return {"items": [{"sku": sku, "quantity": quantity}], "payment_token": "tok_approve", **others}
 
 
 def a_request(sku: str, request_id: str = "") -> orders.PlaceOrderRequest:
     """The message of an order."""
     items = [orders.ItemToOrder(sku=sku, quantity=1)]
-    return orders.PlaceOrderRequest(request_id=request_id or new_id(), items=items, card_token="tok_approve")
+    return orders.PlaceOrderRequest(request_id=request_id or new_id(), items=items, payment_token="tok_approve")
 
 
 async def test_fields_nobody_knows_are_refused(ada: Person, lantern: str) -> None:
@@ -48,7 +48,7 @@ async def test_fields_nobody_knows_are_refused(ada: Person, lantern: str) -> Non
         assert refusal(await ada.send("POST", "/v1/orders", body)) == MALFORMED
 
 
-@pytest.mark.parametrize("content", [b'{"card_token": "\xff\xfe"}', b'{"items": [', b"[]", b"\x00", b'"text"'])
+@pytest.mark.parametrize("content", [b'{"payment_token": "\xff\xfe"}', b'{"items": [', b"[]", b"\x00", b'"text"'])
 async def test_what_is_no_json_is_refused(ada: Person, content: bytes) -> None:
     """Broken UTF-8, half a document, or a document of another kind."""
     assert refusal(await ada.shop.http.post("/v1/orders", headers=ada.headers, content=content)) == MALFORMED
@@ -62,7 +62,7 @@ async def test_a_body_that_is_too_large_is_refused(ada: Person) -> None:
 
 async def test_a_message_that_is_too_large_is_refused(ada: Person) -> None:
     """Native gRPC is bounded by the service."""
-    request = orders.PlaceOrderRequest(card_token="x" * (5 * 1024 * 1024))
+    request = orders.PlaceOrderRequest(payment_token="x" * (5 * 1024 * 1024))
     call = OrderServiceStub(ada.shop.channel).PlaceOrder(request, metadata=ada.metadata, timeout=10)
     assert await code_of(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -90,9 +90,9 @@ async def test_quantities_that_are_no_whole_numbers_are_refused(ada: Person, lan
 async def test_every_field_at_fault_is_named(ada: Person) -> None:
     """Whoever mends a form mends it once."""
     body = {"request_id": "mine", "items": [{"sku": "", "quantity": 1}, {"sku": "A B", "quantity": -5}]}
-    answer = await ada.send("POST", "/v1/orders", {**body, "card_token": "4242 4242 4242 4242"})
+    answer = await ada.send("POST", "/v1/orders", {**body, "payment_token": "4242 4242 4242 4242"})
     assert refusal(answer) == INVALID
-    named = {"request_id", "items[0].sku", "items[1].sku", "items[1].quantity", "card_token"}
+    named = {"request_id", "items[0].sku", "items[1].sku", "items[1].quantity", "payment_token"}
     assert set(violations(answer)) == named
     assert "4242" not in answer.text
 

@@ -83,7 +83,7 @@ async def test_a_customer_cancels_before_the_money_is_taken(world: World, ada: P
     seen = await steps_until(ada, order_id, "CANCELLED")
     assert {"CANCELLING", "STOCK_RELEASED"} <= set(seen)
     order = await ada.order(order_id)
-    assert (order["state"], order["cancel_reason"]) == ("ORDER_STATE_CANCELLED", "CANCELLED_BY_CUSTOMER")
+    assert (order["state"], order["cancel_reason"]) == ("ORDER_STATE_CANCELLED", "CANCEL_REASON_CANCELLED_BY_CUSTOMER")
     assert await world.stock(lantern) == (STOCKED, 0)
     assert Books(world.stack).charges().get(order_id, 0) == 0
 

@@ -36,7 +36,7 @@ def books(world: World) -> Books:
 
 def an_order(sku: str) -> dict[str, Any]:
     """The JSON of an order with an id of its own, that may be sent again."""
-    return {"request_id": new_id(), "items": [{"sku": sku, "quantity": 1}], "card_token": "tok_approve"}
+    return {"request_id": new_id(), "items": [{"sku": sku, "quantity": 1}], "payment_token": "tok_approve"}
 
 
 async def accepted(person: Person, order: dict[str, Any], met: set[tuple[int, str]] | None = None) -> str:

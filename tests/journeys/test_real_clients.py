@@ -114,7 +114,7 @@ async def test_grpcurl_orders_and_watches_through_the_edge(
 ) -> None:
     """By the contract image, with a token; the server stream arrives to its end."""
     through_edge = ("-plaintext", "-protoset", str(IMAGE), *bearer(ada), "-d")
-    order = {"request_id": new_id(), "items": [{"sku": lantern, "quantity": 1}], "card_token": "tok_approve"}
+    order = {"request_id": new_id(), "items": [{"sku": lantern, "quantity": 1}], "payment_token": "tok_approve"}
     address = world.stack.address("edge")
     placed = await grpcurl.json(*through_edge, json.dumps(order), address, f"{ORDERS}/PlaceOrder")
     wanted = json.dumps({"order_id": placed["order"]["orderId"]})
@@ -156,7 +156,7 @@ async def test_ghz_needs_no_file_against_a_service(world: World, ghz: Client, la
 
 async def test_ghz_orders_through_the_edge(world: World, ada: Person, ghz: Client, lantern: str) -> None:
     """Each call with a request id of its own is an order of its own, and each is seen through."""
-    data = {"request_id": "{{newUUID}}", "items": [{"sku": lantern, "quantity": 1}], "card_token": "tok_approve"}
+    data = {"request_id": "{{newUUID}}", "items": [{"sku": lantern, "quantity": 1}], "payment_token": "tok_approve"}
     options = ("--insecure", "--protoset", str(IMAGE), "--call", f"{ORDERS}/PlaceOrder", "--format", "json")
     metadata = json.dumps({"authorization": f"Bearer {ada.token}"})
     load = ("--total", "40", "--concurrency", "8", "--data", json.dumps(data), "--metadata", metadata)

@@ -20,7 +20,7 @@ async def test_a_product_from_its_first_day_to_its_last(world: World, ada: Perso
 
     assert (await ada.outcome((await ada.place({sku: 1}))["order_id"])).state == "CONFIRMED"
     assert (await staff.send("POST", f"/v1/products/{sku}:retire", {})).status_code == 200
-    body = {"items": [{"sku": sku, "quantity": 1}], "card_token": "tok_approve"}
+    body = {"items": [{"sku": sku, "quantity": 1}], "payment_token": "tok_approve"}
     assert refusal(await ada.send("POST", "/v1/orders", body)) == (400, "PRODUCT_RETIRED")
 
 
@@ -44,7 +44,7 @@ async def test_an_order_is_traced_through_every_service(world: World, ada: Perso
     payment = (await staff.get(f"/v1/payments/{order_id}"))["payment"]
     assert payment["state"] == "PAYMENT_STATE_CAPTURED"
     entries = (await staff.get(f"/v1/ledger-entries?order_id={order_id}"))["entries"]
-    assert sorted(int(entry["minor_units"]) for entry in entries) == [-500, 500]
+    assert sorted(int(entry["amount"]["minor_units"]) for entry in entries) == [-500, 500]
 
 
 async def test_staff_see_everybody_s_orders(world: World, ada: Person, eve: Person, lantern: str) -> None:
@@ -83,7 +83,7 @@ async def test_a_waiting_order_is_turned_back_by_staff(world: World, ada: Person
         world.stack.resume("payments")
     assert answer.status_code == 200, answer.text
     assert (await ada.outcome(order_id)).state == "CANCELLED"
-    assert (await ada.order(order_id))["cancel_reason"] == "CANCELLED_BY_STAFF"
+    assert (await ada.order(order_id))["cancel_reason"] == "CANCEL_REASON_CANCELLED_BY_STAFF"
     story = (await world.staff.get(f"/v1/sagas/{order_id}:explain"))["history"]
     assert any(world.staff.user_id in m["description"] and wish["note"] in m["description"] for m in story)
 

@@ -59,9 +59,9 @@ class Person:
         """The answer to a GET."""
         return await self.shop.get(path, self.token)
 
-    async def place(self, items: Mapping[str, int], card_token: str = "tok_approve") -> dict[str, Any]:
+    async def place(self, items: Mapping[str, int], payment_token: str = "tok_approve") -> dict[str, Any]:
         """An order that was just accepted."""
-        return await self.shop.place_order(self.token, dict(items), card_token)
+        return await self.shop.place_order(self.token, dict(items), payment_token)
 
     async def order(self, order_id: str) -> dict[str, Any]:
         """An order as it stands."""

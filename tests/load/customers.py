@@ -66,7 +66,7 @@ async def over_grpc(person: Person, crowd: Crowd) -> None:
         catalog.GetProductRequest(sku=crowd.sku), timeout=TIMEOUT_SECONDS
     )
     request = orders.PlaceOrderRequest(
-        request_id=new_id(), items=[orders.ItemToOrder(sku=crowd.sku, quantity=1)], card_token="tok_decline"
+        request_id=new_id(), items=[orders.ItemToOrder(sku=crowd.sku, quantity=1)], payment_token="tok_decline"
     )
     stub = OrderServiceStub(person.shop.channel)
     placed = await stub.PlaceOrder(request, metadata=person.metadata, timeout=TIMEOUT_SECONDS)

@@ -44,7 +44,7 @@ class Customer:
         """Order one of each and watch until the order is confirmed. Returns the seconds that took."""
         metadata = (("authorization", f"Bearer {self.token}"),)
         items = [ItemToOrder(sku=sku, quantity=1) for sku in skus]
-        request = PlaceOrderRequest(request_id=str(uuid.uuid4()), items=items, card_token="tok_approve")  # noqa: S106 — a test card
+        request = PlaceOrderRequest(request_id=str(uuid.uuid4()), items=items, payment_token="tok_approve")  # noqa: S106 — a test card
         began = time.perf_counter()
         placed = await self.orders.PlaceOrder(request, metadata=metadata, timeout=TIMEOUT_SECONDS)
         watch = WatchOrderRequest(order_id=placed.order.order_id)

@@ -1,6 +1,7 @@
 """The promises that options make, of which `buf breaking` knows nothing: callers, addresses, limits, secrets, aggregates.
 
-Whether another pattern or expression lets through all that the old one did, only a reader can tell.
+Callers may rely on being admitted, and owners of data on nobody else being. Whether another pattern or expression lets
+through all that the old one did only a reader can tell, so that any other is taken for a break.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet, M
 from google.protobuf.message import Message
 
 from buf.validate import validate_pb2
+from chassis.contract.descriptors import resolved_policy
 from tradewind.policy.v1 import policy_pb2
 
 ADMITTED = {
@@ -27,12 +29,13 @@ FLOORS = {"min_len", "min_bytes", "min_items", "min_pairs", "gt", "gte"}
 
 def broken(released: FileDescriptorSet, now: FileDescriptorSet) -> list[str]:
     """A sentence for each promise of `released` that `now` does not keep. What is gone altogether buf has told of."""
-    methods, messages = _methods(now), _messages(now)
+    methods, callers, messages = _methods(now), _callers(now), _messages(now)
+    admitted_before = _callers(released)
     found = [
         f"{name}: {what}"
         for name, method in _methods(released).items()
         if name in methods
-        for what in _of_method(method, methods[name])
+        for what in (*_of_callers(admitted_before[name], callers[name]), *_of_addresses(method, methods[name]))
     ]
     found += [
         f"{name}{what}"
@@ -43,10 +46,14 @@ def broken(released: FileDescriptorSet, now: FileDescriptorSet) -> list[str]:
     return found
 
 
-def _of_method(old: MethodDescriptorProto, new: MethodDescriptorProto) -> Iterator[str]:
-    before, after = (method.options.Extensions[policy_pb2.method].caller for method in (old, new))
-    if lost := ADMITTED.get(before, set()) - ADMITTED.get(after, set()):
+def _of_callers(before: set[str], after: set[str]) -> Iterator[str]:
+    if lost := before - after:
         yield f"no longer for {' and '.join(sorted(lost))}"
+    if won := after - before:
+        yield f"was not for {' and '.join(sorted(won))}, and is"
+
+
+def _of_addresses(old: MethodDescriptorProto, new: MethodDescriptorProto) -> Iterator[str]:
     for address in sorted(_addresses(old) - _addresses(new)):
         yield f"no longer at {address}"
 
@@ -84,12 +91,12 @@ def _of_message(old: DescriptorProto, new: DescriptorProto) -> Iterator[str]:
 
 
 def _limits(rules: Message, prefix: str = "") -> dict[str, Any]:
-    """Every rule by its path: `string.max_len`, `repeated.items.enum.in`, and each expression by its own id."""
+    """Every rule by its path: `string.max_len`, `repeated.items.enum.in`, and the text of each expression by its id."""
     found: dict[str, Any] = {}
     for field, value in rules.ListFields():
         path = f"{prefix}{field.name}"
         if field.name == "cel":
-            found |= {f"{path} {rule.id}": True for rule in value}
+            found |= {f"{path} {rule.id}": rule.expression for rule in value}
         elif field.is_repeated:
             found[path] = tuple(value)
         elif field.message_type is not None:
@@ -117,8 +124,6 @@ def _refuses_more(rule: str, old: Any, new: Any) -> bool:
         return old is None or not set(old) <= set(new)
     if rule == "not_in":
         return not set(new) <= set(old or ())
-    if rule == "pattern":
-        return old is None
     return rule != "ignore" and new is not False and new != old
 
 
@@ -137,6 +142,18 @@ def _of_new_fields(name: str, old: DescriptorProto, new: DescriptorProto, now: F
     refused = {violation.proto.field.elements[0].field_name for violation in violations if violation.proto.field}
     for field in sorted(added & refused):
         yield f".{field}: is new, and cannot be left out"
+
+
+def _callers(image: FileDescriptorSet) -> dict[str, set[str]]:
+    """Whom each method admits, by its own policy or its service's."""
+    return {
+        f"{file.package}.{service.name}/{method.name}": ADMITTED.get(
+            resolved_policy(service.options, method.options).caller, set()
+        )
+        for file in image.file
+        for service in file.service
+        for method in service.method
+    }
 
 
 def _methods(image: FileDescriptorSet) -> dict[str, MethodDescriptorProto]:

@@ -23,6 +23,7 @@ class OrderEvent:
     step: str
     """Without its prefix: `PAYMENT_CAPTURED`."""
     reason: str
+    """Why an order is cancelled, without its prefix: `OUT_OF_STOCK`. Empty for a step that has no reason."""
     state: str
 
 
@@ -70,10 +71,10 @@ class Shop:
         token: str = answer["tokens"]["access_token"]
         return token
 
-    async def place_order(self, token: str, items: dict[str, int], card_token: str) -> dict[str, Any]:
+    async def place_order(self, token: str, items: dict[str, int], payment_token: str) -> dict[str, Any]:
         """The order, PENDING."""
         lines = [{"sku": sku, "quantity": quantity} for sku, quantity in items.items()]
-        answer = await self.post("/v1/orders", {"items": lines, "card_token": card_token}, token)
+        answer = await self.post("/v1/orders", {"items": lines, "payment_token": payment_token}, token)
         order: dict[str, Any] = answer["order"]
         return order
 
@@ -87,7 +88,7 @@ class Shop:
                 if line.startswith("data:"):
                     event = json.loads(line.removeprefix("data:"))
                     progress = event["progress"]
-                    yield _happening(progress["step"], progress.get("reason", ""), event["state"])
+                    yield _happening(progress["step"], progress.get("cancel_reason", ""), event["state"])
 
     async def watch_by_grpc(self, token: str, order_id: str) -> AsyncIterator[OrderEvent]:
         """What happens to an order, as a gRPC stream."""
@@ -95,7 +96,9 @@ class Shop:
         stream = OrderServiceStub(self.channel).WatchOrder(request, metadata=_metadata(token), timeout=60)
         async for event in stream:
             step = order_pb2.OrderStep.Name(event.progress.step)
-            yield _happening(step, event.progress.reason, order_pb2.OrderState.Name(event.state))
+            # A step that has no reason says so by JSON's way: not at all.
+            reason = order_pb2.CancelReason.Name(event.progress.cancel_reason) if event.progress.cancel_reason else ""
+            yield _happening(step, reason, order_pb2.OrderState.Name(event.state))
 
     async def adjust_stock(self, token: str, deltas: dict[str, int]) -> AsyncIterator[inventory.AdjustStockResponse]:
         """The answers to the lines of a count, one by one, over a bidirectional gRPC stream."""
@@ -119,7 +122,9 @@ async def _lines(deltas: dict[str, int]) -> AsyncIterator[inventory.AdjustStockR
 
 
 def _happening(step: str, reason: str, state: str) -> OrderEvent:
-    return OrderEvent(step.removeprefix("ORDER_STEP_"), reason, state.removeprefix("ORDER_STATE_"))
+    return OrderEvent(
+        step.removeprefix("ORDER_STEP_"), reason.removeprefix("CANCEL_REASON_"), state.removeprefix("ORDER_STATE_")
+    )
 
 
 def _content(response: httpx.Response) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from protovalidate._gen.buf.validate import validate_pb
 from tools.codegen import proto_text
 from tools.codegen.scripts import SCRIPTS
 
-GOOGLE_API = ("annotations.proto", "http.proto", "httpbody.proto")
+GOOGLE_API = ("annotations.proto", "field_behavior.proto", "http.proto", "httpbody.proto")
 BUF_NOTICE = "Copyright (c) 2023-2026 Buf Technologies, Inc. Licensed under the Apache License, Version 2.0."
 
 

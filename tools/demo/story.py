@@ -117,9 +117,18 @@ class Story:
         entries = (await self._shop.get(f"/v1/ledger-entries?order_id={confirmed}", staff))["entries"]
         self._stage.table(
             ("booking", "account", "amount"),
-            [(e["kind"], e["account"].removeprefix("ACCOUNT_").lower(), _amount(e)) for e in entries],
+            [
+                (
+                    e["kind"].removeprefix("BOOKING_KIND_").lower(),
+                    e["account"].removeprefix("ACCOUNT_").lower(),
+                    _amount(e["amount"]),
+                )
+                for e in entries
+            ],
         )
-        self._stage.expect(sum(int(e["minor_units"]) for e in entries) == 0, "the entries of the order sum to zero")
+        self._stage.expect(
+            sum(int(e["amount"]["minor_units"]) for e in entries) == 0, "the entries of the order sum to zero"
+        )
         self._stage.expect(len(entries) > 0, "the confirmed order is in the books")
         none = (await self._shop.get(f"/v1/ledger-entries?order_id={declined}", staff)).get("entries", [])
         self._stage.expect(not none, "the declined order is not")
@@ -129,8 +138,8 @@ def _money(money: dict[str, str]) -> str:
     return f"{int(money['minor_units']) / 100:.2f} {money['currency_code']}"
 
 
-def _amount(entry: dict[str, str]) -> str:
-    return f"{int(entry['minor_units']) / 100:+.2f} {entry['currency_code']}"
+def _amount(money: dict[str, str]) -> str:
+    return f"{int(money['minor_units']) / 100:+.2f} {money['currency_code']}"
 
 
 def _state(order: dict[str, str]) -> str:

@@ -10,11 +10,12 @@ from rich.table import Column, Table
 
 from tools.importer.retail import Catalogue, PassedOver
 from tools.importer.upload import Outcome
+from tradewind.catalog.v1.catalog_service_pb2 import LineRejection, RejectedLine
 
 
 def passed_over(catalogue: Catalogue, outcome: Outcome) -> list[PassedOver]:
     """Every line that was not used: the ones that were never sent, and the ones the shop refused."""
-    refused = [PassedOver(line.line_number, line.reason, line.message) for line in outcome.report.rejected_lines]
+    refused = [PassedOver(line.line_number, _reason(line), line.message) for line in outcome.report.rejected_lines]
     return sorted([*catalogue.passed_over, *refused], key=lambda line: line.line_number)
 
 
@@ -36,6 +37,12 @@ def write(path: Path, lines: Sequence[PassedOver]) -> None:
         writer = csv.writer(file)
         writer.writerow(("line_number", "reason", "message"))
         writer.writerows((line.line_number, line.reason, line.message) for line in lines)
+
+
+def _reason(line: RejectedLine) -> str:
+    """As the importer's own: `NAME_INVALID`. A number for one that only a newer catalogue knows."""
+    known = LineRejection.values()
+    return LineRejection.Name(line.reason).removeprefix("LINE_REJECTION_") if line.reason in known else str(line.reason)
 
 
 def _sentence(line: PassedOver) -> str:

@@ -7,7 +7,7 @@ from chassis.contract.wire import timestamp
 from chassis.core import ids
 from chassis.rpc.call import Call
 from services.orders.domain import Item, Order, OrderState, OrderStep, Progress
-from services.orders.publisher import line_message, money_message
+from services.orders.publisher import cancel_reason, line_message, money_message
 from services.orders.usecases.orders import Orders
 from tradewind.orders.v1 import order_pb2
 from tradewind.orders.v1 import order_service_pb2 as pb
@@ -27,7 +27,7 @@ class OrderServicer:
         items = [Item(item.sku, item.quantity) for item in request.items]
         offers = await self._orders.find_offers(items)
         async with call.once(keep_forever=True) as tx:
-            order = self._orders.place_order(tx, call.user, items, offers, request.card_token)
+            order = self._orders.place_order(tx, call.user, items, offers, request.payment_token)
             return tx.reply(pb.PlaceOrderResponse(order=_order_message(order)))
 
     async def CancelOrder(self, request: pb.CancelOrderRequest, call: Call) -> pb.CancelOrderResponse:
@@ -73,10 +73,10 @@ def _order_message(order: Order) -> order_pb2.Order:
         lines=map(line_message, order.lines),
         total=money_message(order.total),
         state=_STATE_NUMBERS[order.state],
-        cancel_reason=order.cancel_reason,
+        cancel_reason=cancel_reason(order.cancel_reason),
         version=order.version,
-        placed_at=timestamp(order.placed_at),
-        updated_at=timestamp(order.updated_at),
+        place_time=timestamp(order.placed_at),
+        update_time=timestamp(order.updated_at),
     )
 
 
@@ -84,8 +84,8 @@ def _progress_message(progress: Progress) -> order_pb2.OrderProgress:
     return order_pb2.OrderProgress(
         version=progress.version,
         step=_STEP_NUMBERS[progress.step],
-        reason=progress.reason,
-        occurred_at=timestamp(progress.occurred_at),
+        cancel_reason=cancel_reason(progress.reason),
+        occur_time=timestamp(progress.occurred_at),
     )
 
 

@@ -36,7 +36,7 @@ class SagaServicer:
         """One saga's story."""
         record = await self._sagas.get_saga(request.saga_id)
         history = [
-            saga_pb2.SagaMoment(occurred_at=timestamp(entry.at), description=sentence(entry))
+            saga_pb2.SagaMoment(occur_time=timestamp(entry.at), description=sentence(entry))
             for entry in record.state.history
         ]
         return pb.ExplainSagaResponse(saga=_saga_message(record), history=history)
@@ -65,9 +65,9 @@ def _saga_message(record: SagaRecord) -> saga_pb2.Saga:
         step=record.step,
         failures=state.failures,
         last_reason=next((entry.reason for entry in reversed(state.history) if entry.reason), ""),
-        wake_at=timestamp(state.wake_at) if state.wake_at else None,
-        started_at=timestamp(record.created_at),
-        updated_at=timestamp(record.updated_at),
+        wake_time=timestamp(state.wake_at) if state.wake_at else None,
+        start_time=timestamp(record.created_at),
+        update_time=timestamp(record.updated_at),
     )
 
 

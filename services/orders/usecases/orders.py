@@ -51,7 +51,12 @@ class Orders:
         return await self._peers.find_offers([item.sku for item in wanted_items(items)])
 
     def place_order(
-        self, tx: Transaction, customer: Principal, items: Sequence[Item], offers: Mapping[str, Offer], card_token: str
+        self,
+        tx: Transaction,
+        customer: Principal,
+        items: Sequence[Item],
+        offers: Mapping[str, Offer],
+        payment_token: str,
     ) -> Order:
         """Accept an order at the catalogue's prices; its checkout sets out when the transaction has committed.
 
@@ -68,7 +73,7 @@ class Orders:
             placed_at=now,
             updated_at=now,
         )
-        checkout = Checkout(order.order_id, tuple(wanted), total, card_token, now)
+        checkout = Checkout(order.order_id, tuple(wanted), total, payment_token, now)
         self._progress.begin(tx, order, checkout)
         self._checkouts.start(tx, order.order_id, checkout)
         return order

@@ -81,8 +81,8 @@ async def test_each_bad_line_is_reported_with_its_reason(catalog: Catalog) -> No
     lines = [line(number, **fields) for number, (_, fields) in enumerate(bad, start=1)]
     found = await send(catalog, [*lines, line(99, "LAMP-1")])
     assert figures(found) == (1, 0, 0, len(bad), 99)
-    assert [(fault.line_number, fault.reason) for fault in found.rejected_lines] == [
-        (number, reason) for number, (reason, _) in enumerate(bad, start=1)
+    assert [(fault.line_number, pb.LineRejection.Name(fault.reason)) for fault in found.rejected_lines] == [
+        (number, f"LINE_REJECTION_{reason}") for number, (reason, _) in enumerate(bad, start=1)
     ]
 
 

@@ -23,13 +23,13 @@ async def test_a_created_product_is_there_for_anyone(catalog: Catalog, clock: Ma
     assert (created.sku, created.name, created.price, created.state) == (
         "LAMP-1", "Brass lamp", pounds(2450), PRODUCT_STATE_ACTIVE,
     )  # fmt: skip
-    assert created.created_at.ToDatetime(clock.now().tzinfo) == clock.now()
+    assert created.create_time.ToDatetime(clock.now().tzinfo) == clock.now()
 
 
 async def test_creating_tells_a_fact(catalog: Catalog) -> None:
     """The fact holds the product, at version 1."""
     product = await catalog.create()
-    fact = ProductCreated(sku="LAMP-1", aggregate_version=1, product=product, occurred_at=product.updated_at)
+    fact = ProductCreated(sku="LAMP-1", aggregate_version=1, product=product, occur_time=product.update_time)
     assert await catalog.facts() == [fact]
 
 
@@ -107,10 +107,10 @@ async def test_an_update_changes_what_the_mask_names(catalog: Catalog, clock: Ma
     await clock.advance(60)
     changed = await catalog.update("lamp-1", "name", "price", name="Tin lamp", price=pounds(1995), description="Gone")
     assert (changed.name, changed.price, changed.description) == ("Tin lamp", pounds(1995), "With a wick.")
-    assert changed.updated_at.seconds == created.updated_at.seconds + 60
+    assert changed.update_time.seconds == created.update_time.seconds + 60
     assert changed == await catalog.get("LAMP-1")
     assert (await catalog.facts())[1] == ProductChanged(
-        sku="LAMP-1", aggregate_version=2, product=changed, occurred_at=changed.updated_at
+        sku="LAMP-1", aggregate_version=2, product=changed, occur_time=changed.update_time
     )
 
 
@@ -191,7 +191,7 @@ async def test_a_retired_product_can_still_be_read(catalog: Catalog) -> None:
     assert await catalog.skus() == ["LAMP-2"]
     assert await catalog.skus(include_retired=True) == ["LAMP-1", "LAMP-2"]
     assert (await catalog.facts())[2] == ProductRetired(
-        sku="LAMP-1", aggregate_version=2, occurred_at=retired.updated_at
+        sku="LAMP-1", aggregate_version=2, occur_time=retired.update_time
     )
 
 
@@ -273,4 +273,4 @@ async def test_every_price_is_remembered(catalog: Catalog, clock: ManualClock) -
         await catalog.update("LAMP-1", name=f"Lamp at {pence}")
     assert await catalog.prices("lamp-1", page_size=2) == [300, 200, 100]
     newest = (await catalog.anyone.ListPriceChanges(pb.ListPriceChangesRequest(sku="LAMP-1"))).price_changes[0]
-    assert newest.effective_at.ToDatetime(clock.now().tzinfo) == clock.now()
+    assert newest.effective_time.ToDatetime(clock.now().tzinfo) == clock.now()

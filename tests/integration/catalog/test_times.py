@@ -39,9 +39,9 @@ async def test_a_change_is_no_earlier_than_the_one_before(
     before = await catalog.update("LAMP-1", price=pounds(500))
     await clock.advance(-5)
     after = await changed(catalog)
-    assert (after.etag, after.updated_at) == ("3", before.updated_at)
+    assert (after.etag, after.update_time) == ("3", before.update_time)
     history = (await catalog.anyone.ListPriceChanges(pb.ListPriceChangesRequest(sku="LAMP-1"))).price_changes
-    times = [change.effective_at.ToDatetime() for change in history]
+    times = [change.effective_time.ToDatetime() for change in history]
     assert times == sorted(times, reverse=True)
     told: list[Any] = await catalog.facts()
-    assert [fact.occurred_at for fact in told[-2:]] == [before.updated_at, before.updated_at]
+    assert [fact.occur_time for fact in told[-2:]] == [before.update_time, before.update_time]

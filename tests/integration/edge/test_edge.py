@@ -105,12 +105,12 @@ async def test_error_details_arrive_as_json(edge: EdgeClient) -> None:
 
 async def test_methods_between_services_are_not_there(edge: EdgeClient) -> None:
     """SERVICE methods are no routes: nothing outside can tell them from methods that were never written."""
-    response = await edge.http.post("/tradewind.inventory.v1.InventoryService/Reserve", headers=edge.customer())
+    response = await edge.http.post("/tradewind.inventory.v1.InventoryService/ReserveStock", headers=edge.customer())
     assert (response.status_code, reason(response)) == (404, "METHOD_NOT_FOUND")
 
-    reserve = InventoryServiceStub(edge.channel).Reserve
+    reserve = InventoryServiceStub(edge.channel).ReserveStock
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
-        await reserve(inventory.ReserveRequest(), metadata=[("authorization", f"Bearer {edge.tokens.staff()}")])
+        await reserve(inventory.ReserveStockRequest(), metadata=[("authorization", f"Bearer {edge.tokens.staff()}")])
     assert refusal.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert edge.upstream.seen == []
 

@@ -59,7 +59,7 @@ class Identity:
 
     async def register(self, email: str = "ada@example.com", password: str = PASSWORD) -> user_pb2.Profile:
         """Open an account."""
-        return (await self.stub().Register(registration(email=email, password=password))).profile
+        return (await self.stub().RegisterUser(registration(email=email, password=password))).profile
 
     async def log_in(self, email: str = "ada@example.com", password: str = PASSWORD) -> user_pb2.TokenPair:
         """Open a session."""
@@ -68,8 +68,8 @@ class Identity:
 
     async def refresh(self, refresh_token: str) -> user_pb2.TokenPair:
         """Exchange a refresh token."""
-        request = pb.RefreshRequest(request_id=request_id(), refresh_token=refresh_token)
-        return (await self.stub().Refresh(request)).tokens
+        request = pb.RefreshSessionRequest(request_id=request_id(), refresh_token=refresh_token)
+        return (await self.stub().RefreshSession(request)).tokens
 
     async def log_out(self, refresh_token: str) -> None:
         """End a session."""
@@ -111,10 +111,10 @@ def request_id() -> str:
     return str(uuid.uuid4())
 
 
-def registration(**fields: Any) -> pb.RegisterRequest:
+def registration(**fields: Any) -> pb.RegisterUserRequest:
     """A request for an account that would be opened, but for `fields`."""
     good = {"email": "ada@example.com", "password": PASSWORD, "display_name": "Ada"}
-    return pb.RegisterRequest(**{"request_id": request_id(), **good, **fields})
+    return pb.RegisterUserRequest(**{"request_id": request_id(), **good, **fields})
 
 
 def write_secrets(folder: Path, monkeypatch: pytest.MonkeyPatch, **secrets: str) -> None:

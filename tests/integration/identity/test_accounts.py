@@ -64,7 +64,7 @@ async def test_registering_opens_an_account_of_a_customer(identity: Identity) ->
             aggregate_version=1,
             email=profile.email,
             display_name=profile.display_name,
-            registered_at=profile.registered_at,
+            register_time=profile.register_time,
         )
     ]
 
@@ -87,10 +87,10 @@ async def test_of_many_who_want_one_address_one_gets_it(identity: Identity) -> N
 async def test_a_repeated_registration_is_answered_like_the_first(identity: Identity) -> None:
     """A lost reply is no second account; the same id with other content is a caller's bug."""
     request = registration()
-    first = await identity.stub().Register(request)
-    assert await identity.stub().Register(request) == first
+    first = await identity.stub().RegisterUser(request)
+    assert await identity.stub().RegisterUser(request) == first
     with refused(errors.FailedPrecondition, "REQUEST_ID_REUSED"):
-        await identity.stub().Register(registration(request_id=request.request_id, display_name="Bob"))
+        await identity.stub().RegisterUser(registration(request_id=request.request_id, display_name="Bob"))
 
 
 async def test_a_password_anybody_would_try_is_refused(identity: Identity) -> None:
@@ -118,7 +118,7 @@ async def test_what_no_account_can_have_is_refused_by_field(identity: Identity) 
         ("display_name", "Ada\r\nBcc: everybody@example.com"),
     ):
         with refused(errors.InvalidArgument, "REQUEST_INVALID") as refusal:
-            await identity.stub().Register(registration(**{field: value}))
+            await identity.stub().RegisterUser(registration(**{field: value}))
         assert isinstance(refusal.problem, errors.InvalidArgument)
         assert [violation.field for violation in refusal.problem.violations] == [field], value
     assert [row["email"] for row in await identity.rows("user_account")] == [STAFF_EMAIL]

@@ -179,8 +179,8 @@ async def test_a_token_from_long_ago_ends_its_session_too(identity: Identity) ->
 async def test_a_lost_reply_is_not_taken_for_theft(identity: Identity) -> None:
     """The same request gets the same pair, and the session goes on with it."""
     tokens = await identity.log_in()
-    request = pb.RefreshRequest(request_id=request_id(), refresh_token=tokens.refresh_token)
-    replies = await asyncio.gather(*(identity.stub().Refresh(request) for _ in range(4)))
+    request = pb.RefreshSessionRequest(request_id=request_id(), refresh_token=tokens.refresh_token)
+    replies = await asyncio.gather(*(identity.stub().RefreshSession(request) for _ in range(4)))
     assert all(reply == replies[0] for reply in replies)
     await identity.refresh(replies[0].tokens.refresh_token)
 
@@ -188,31 +188,31 @@ async def test_a_lost_reply_is_not_taken_for_theft(identity: Identity) -> None:
 async def test_a_lost_reply_is_not_taken_for_theft_when_the_access_token_is_gone(identity: Identity) -> None:
     """The header makes no difference: whoever refreshes has a token that still holds, one that no longer does, or none."""
     tokens = await identity.log_in()
-    request = pb.RefreshRequest(request_id=request_id(), refresh_token=tokens.refresh_token)
-    first = await identity.stub(tokens.access_token).Refresh(request)
-    assert await identity.stub(first.tokens.access_token).Refresh(request) == first
-    assert await identity.stub().Refresh(request) == first
+    request = pb.RefreshSessionRequest(request_id=request_id(), refresh_token=tokens.refresh_token)
+    first = await identity.stub(tokens.access_token).RefreshSession(request)
+    assert await identity.stub(first.tokens.access_token).RefreshSession(request) == first
+    assert await identity.stub().RefreshSession(request) == first
     await identity.refresh(first.tokens.refresh_token)
 
 
 async def test_strangers_do_not_share_their_answers(identity: Identity) -> None:
     """Even under one request id: the answer goes to those who know the password or the token it was given for."""
     tokens = await identity.log_in()
-    request = pb.RefreshRequest(request_id=request_id(), refresh_token=tokens.refresh_token)
-    await identity.stub().Refresh(request)
+    request = pb.RefreshSessionRequest(request_id=request_id(), refresh_token=tokens.refresh_token)
+    await identity.stub().RefreshSession(request)
     request.refresh_token = (await identity.log_in()).refresh_token
     with refused(errors.FailedPrecondition, "REQUEST_ID_REUSED"):
-        await identity.stub().Refresh(request)
+        await identity.stub().RefreshSession(request)
 
 
 async def test_a_refusal_of_a_reused_token_is_repeated(identity: Identity) -> None:
     """The session ended with the first refusal; the same request is refused in the same words."""
     tokens = await identity.log_in()
     await identity.refresh(tokens.refresh_token)
-    request = pb.RefreshRequest(request_id=request_id(), refresh_token=tokens.refresh_token)
+    request = pb.RefreshSessionRequest(request_id=request_id(), refresh_token=tokens.refresh_token)
     for _ in range(2):
         with refused(errors.Unauthenticated, "REFRESH_TOKEN_REUSED"):
-            await identity.stub().Refresh(request)
+            await identity.stub().RefreshSession(request)
 
 
 async def test_of_two_who_use_a_token_at_once_neither_keeps_the_session(identity: Identity) -> None:

@@ -64,7 +64,7 @@ async def test_a_new_key_is_published_long_before_it_signs(identity: Identity) -
     old = await signing_now(identity)
     new = await rotate(identity)
     assert published(identity) == [old, new.key_id]
-    assert new.active_at.ToDatetime(identity.clock.now().tzinfo) == identity.clock.now() + PUBLISHED_BEFORE_SIGNING
+    assert new.activate_time.ToDatetime(identity.clock.now().tzinfo) == identity.clock.now() + PUBLISHED_BEFORE_SIGNING
     await identity.clock.advance(PUBLISHED_BEFORE_SIGNING.total_seconds() - 1)
     assert await signing_now(identity) == old
     await identity.clock.advance(1)

@@ -32,18 +32,18 @@ class Inventory:
     async def reserve(self, order_id: str, request_id: str = "", **lines: int) -> Reservation:
         """Hold stock for an order."""
         wanted = [StockLine(sku=sku, quantity=quantity) for sku, quantity in lines.items()]
-        request = pb.ReserveRequest(request_id=request_id or new_id(), order_id=order_id, lines=wanted)
-        return (await self.orders.Reserve(request)).reservation
+        request = pb.ReserveStockRequest(request_id=request_id or new_id(), order_id=order_id, lines=wanted)
+        return (await self.orders.ReserveStock(request)).reservation
 
     async def release(self, order_id: str, request_id: str = "") -> Reservation:
         """Give it back."""
-        request = pb.ReleaseRequest(request_id=request_id or new_id(), order_id=order_id)
-        return (await self.orders.Release(request)).reservation
+        request = pb.ReleaseStockRequest(request_id=request_id or new_id(), order_id=order_id)
+        return (await self.orders.ReleaseStock(request)).reservation
 
     async def commit(self, order_id: str, request_id: str = "") -> Reservation:
         """Take it from the shelf."""
-        request = pb.CommitRequest(request_id=request_id or new_id(), order_id=order_id)
-        return (await self.orders.Commit(request)).reservation
+        request = pb.CommitStockRequest(request_id=request_id or new_id(), order_id=order_id)
+        return (await self.orders.CommitStock(request)).reservation
 
     async def count(self, *lines: pb.AdjustStockRequest) -> list[pb.AdjustStockResponse]:
         """Send lines without waiting for the answers."""
@@ -88,7 +88,7 @@ class Inventory:
     async def expire(self, order_id: str) -> None:
         """Move the clock until the order's reservation has run out, and on until the sweeper has seen it."""
         held = await self.reservation(order_id)
-        left = held.expires_at.ToDatetime(UTC) - self.clock.now()
+        left = held.expire_time.ToDatetime(UTC) - self.clock.now()
         await self.clock.advance(left.total_seconds())
         while await self.state(order_id) == RESERVATION_STATE_HELD:
             await self.clock.advance(Settings().sweep_seconds)

@@ -11,7 +11,13 @@ from tests.conftest import NewDatabase
 from tests.integration.inventory.client import Inventory, line, new_id, running_inventory
 from tradewind.inventory.v1 import inventory_service_pb2 as pb
 from tradewind.inventory.v1.stock_events_pb2 import StockDepleted
-from tradewind.inventory.v1.stock_pb2 import Availability
+from tradewind.inventory.v1.stock_pb2 import (
+    ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED,
+    ADJUSTMENT_REFUSAL_STOCK_ABOVE_LIMIT,
+    ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED,
+    ADJUSTMENT_REFUSAL_UNSPECIFIED,
+    Availability,
+)
 
 
 @pytest.fixture
@@ -49,19 +55,19 @@ class TestAdjustStock:
         assert await inventory.available("TEAPOT", "MUG") == [(500, 0, 500), (500, 0, 500)]
 
     async def test_goes_on_after_a_refused_line(self, inventory: Inventory) -> None:
-        """A line that cannot be is answered with its reason, and changes nothing."""
+        """A line that cannot be is answered with its refusal, and changes nothing."""
         await inventory.stock(TEAPOT=5)
         await inventory.reserve(new_id(), TEAPOT=3)
         await inventory.count(*(line("GRAIN", 1_000_000) for _ in range(1_000)))
         answers = await inventory.count(
             line("TEAPOT", -3), line("TEAPOT", -2), line("MUG", -1), line("GRAIN", 1), line("MUG", 4)
         )
-        assert [(answer.accepted, answer.reason) for answer in answers] == [
-            (False, "STOCK_BELOW_RESERVED"),
-            (True, ""),
-            (False, "STOCK_BELOW_RESERVED"),
-            (False, "STOCK_ABOVE_LIMIT"),
-            (True, ""),
+        assert [(answer.accepted, answer.refusal) for answer in answers] == [
+            (False, ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED),
+            (True, ADJUSTMENT_REFUSAL_UNSPECIFIED),
+            (False, ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED),
+            (False, ADJUSTMENT_REFUSAL_STOCK_ABOVE_LIMIT),
+            (True, ADJUSTMENT_REFUSAL_UNSPECIFIED),
         ]
         assert await inventory.available("TEAPOT", "MUG") == [(3, 3, 0), (4, 0, 4)]
 
@@ -92,8 +98,13 @@ class TestAdjustStock:
             line("TEAPOT", 5, request_id=first.request_id, note="stolen"),
         ]
         answers = await inventory.count(first, *others)
-        assert [answer.reason for answer in answers] == ["", *["REQUEST_ID_REUSED"] * 3]
-        assert [answer.reason for answer in await inventory.count(*others)] == ["REQUEST_ID_REUSED"] * 3
+        assert [answer.refusal for answer in answers] == [
+            ADJUSTMENT_REFUSAL_UNSPECIFIED,
+            *[ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED] * 3,
+        ]
+        assert [answer.refusal for answer in await inventory.count(*others)] == [
+            ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED
+        ] * 3
         assert await inventory.available("TEAPOT", "MUG") == [(5, 0, 5), (0, 0, 0)]
 
     async def test_same_line_from_many_streams_counts_once(self, inventory: Inventory) -> None:
@@ -107,8 +118,8 @@ class TestAdjustStock:
         """Different lines under one id, sent at the same moment: one is stored, the others are told."""
         request_id = new_id()
         answers = await asyncio.gather(*(inventory.count(line(f"SKU-{n}", 1, request_id=request_id)) for n in range(8)))
-        reasons = sorted(answer.reason for (answer,) in answers)
-        assert reasons == ["", *["REQUEST_ID_REUSED"] * 7]
+        reasons = sorted(answer.refusal for (answer,) in answers)
+        assert reasons == [ADJUSTMENT_REFUSAL_UNSPECIFIED, *[ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED] * 7]
 
     async def test_malformed_line_ends_the_stream_after_those_before_it(self, inventory: Inventory) -> None:
         """The caller is told what is wrong with the line, and the lines before it stay stored."""

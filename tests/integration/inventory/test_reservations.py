@@ -37,15 +37,15 @@ class TestReserve:
         reservation = await inventory.reserve(order_id, TEAPOT=2, MUG=1)
         assert reservation.state == RESERVATION_STATE_HELD
         assert [(each.sku, each.quantity) for each in reservation.lines] == [("MUG", 1), ("TEAPOT", 2)]
-        assert reservation.expires_at.ToDatetime(UTC) - inventory.clock.now() == timedelta(minutes=15)
+        assert reservation.expire_time.ToDatetime(UTC) - inventory.clock.now() == timedelta(minutes=15)
         assert await inventory.available("TEAPOT", "MUG") == [(5, 2, 3), (9, 1, 8)]
         (fact,) = await inventory.facts()
         assert fact == StockReserved(
             order_id=order_id,
             aggregate_version=1,
             lines=reservation.lines,
-            expires_at=reservation.expires_at,
-            occurred_at=inventory.clock.now(),
+            expire_time=reservation.expire_time,
+            occur_time=inventory.clock.now(),
         )
 
     async def test_holds_nothing_when_one_line_falls_short(self, inventory: Inventory) -> None:
@@ -104,7 +104,7 @@ class TestReserve:
         first = await inventory.reserve(order_id, TEAPOT=2)
         await inventory.clock.advance(600)
         again = await inventory.reserve(order_id, TEAPOT=2)
-        assert again.expires_at.ToSeconds() == first.expires_at.ToSeconds() + 600
+        assert again.expire_time.ToSeconds() == first.expire_time.ToSeconds() + 600
         assert await inventory.reservation(order_id) == again
         assert await inventory.available("TEAPOT") == [(5, 2, 3)]
         assert len(await inventory.facts()) == 1
@@ -155,7 +155,7 @@ class TestRelease:
         assert await inventory.available("TEAPOT") == [(5, 0, 5)]
         _, fact = await inventory.facts()
         assert fact == StockReleased(
-            order_id=order_id, aggregate_version=2, lines=reservation.lines, occurred_at=inventory.clock.now()
+            order_id=order_id, aggregate_version=2, lines=reservation.lines, occur_time=inventory.clock.now()
         )
 
     async def test_happens_once(self, inventory: Inventory) -> None:
@@ -169,7 +169,7 @@ class TestRelease:
         assert len(await inventory.facts()) == 2
 
     async def test_before_reserve_closes_the_order(self, inventory: Inventory) -> None:
-        """An undo may overtake what it undoes: a late Reserve, and a late Commit, find the reservation closed."""
+        """An undo may overtake what it undoes: a late ReserveStock, and a late CommitStock, find the reservation closed."""
         await inventory.stock(TEAPOT=5)
         order_id = new_id()
         assert await inventory.release(order_id) == Reservation(order_id=order_id, state=RESERVATION_STATE_RELEASED)
@@ -179,7 +179,7 @@ class TestRelease:
             await inventory.commit(order_id)
         assert await inventory.available("TEAPOT") == [(5, 0, 5)]
         (fact,) = await inventory.facts()
-        assert fact == StockReleased(order_id=order_id, aggregate_version=1, occurred_at=inventory.clock.now())
+        assert fact == StockReleased(order_id=order_id, aggregate_version=1, occur_time=inventory.clock.now())
 
     async def test_race_with_reserve_ends_with_nothing_held(self, inventory: Inventory) -> None:
         """Whichever comes first, an order that was released holds nothing."""
@@ -216,7 +216,7 @@ class TestCommit:
         assert await inventory.available("TEAPOT") == [(3, 0, 3)]
         _, fact = await inventory.facts()
         assert fact == StockCommitted(
-            order_id=order_id, aggregate_version=2, lines=reservation.lines, occurred_at=inventory.clock.now()
+            order_id=order_id, aggregate_version=2, lines=reservation.lines, occur_time=inventory.clock.now()
         )
 
     async def test_happens_once(self, inventory: Inventory) -> None:
@@ -245,7 +245,7 @@ class TestCommit:
         assert await inventory.available("TEAPOT") == [(5, 0, 5)]
 
     async def test_answers_a_late_reserve_with_what_was_taken(self, inventory: Inventory) -> None:
-        """A Reserve that was sent again and comes after the Commit holds nothing once more."""
+        """A ReserveStock that was sent again and comes after the CommitStock holds nothing once more."""
         await inventory.stock(TEAPOT=5)
         order_id = new_id()
         await inventory.reserve(order_id, TEAPOT=2)
@@ -283,7 +283,7 @@ class TestExpiry:
         assert await inventory.state(late) == RESERVATION_STATE_HELD
 
     async def test_commit_takes_what_is_still_there(self, inventory: Inventory) -> None:
-        """A late Commit succeeds, if nobody else has got the stock."""
+        """A late CommitStock succeeds, if nobody else has got the stock."""
         await inventory.stock(TEAPOT=2)
         order_id = new_id()
         await inventory.reserve(order_id, TEAPOT=2)
@@ -294,7 +294,7 @@ class TestExpiry:
         assert names == ["StockReserved", "StockDepleted", "StockReleased", "StockCommitted", "StockDepleted"]
 
     async def test_commit_is_refused_when_somebody_else_has_the_stock(self, inventory: Inventory) -> None:
-        """A late Commit takes nothing that is promised to others, not even in part."""
+        """A late CommitStock takes nothing that is promised to others, not even in part."""
         await inventory.stock(TEAPOT=2, MUG=2)
         late, other = new_id(), new_id()
         await inventory.reserve(late, TEAPOT=2, MUG=1)
@@ -308,14 +308,14 @@ class TestExpiry:
         assert await inventory.state(late) == RESERVATION_STATE_EXPIRED
 
     async def test_reserve_holds_it_again(self, inventory: Inventory) -> None:
-        """A Reserve that comes again finds its order held, for a whole time more."""
+        """A ReserveStock that comes again finds its order held, for a whole time more."""
         await inventory.stock(TEAPOT=2)
         order_id = new_id()
         first = await inventory.reserve(order_id, TEAPOT=2)
         await inventory.expire(order_id)
         again = await inventory.reserve(order_id, TEAPOT=2)
         assert (again.state, again.lines) == (RESERVATION_STATE_HELD, first.lines)
-        assert again.expires_at.ToSeconds() >= first.expires_at.ToSeconds() + 900
+        assert again.expire_time.ToSeconds() >= first.expire_time.ToSeconds() + 900
         assert await inventory.available("TEAPOT") == [(2, 2, 0)]
 
     async def test_release_closes_it(self, inventory: Inventory) -> None:
@@ -329,7 +329,7 @@ class TestExpiry:
         with refused(errors.FailedPrecondition, "RESERVATION_CLOSED"):
             await inventory.commit(order_id)
         *_, fact = await inventory.facts()
-        assert fact == StockReleased(order_id=order_id, aggregate_version=3, occurred_at=inventory.clock.now())
+        assert fact == StockReleased(order_id=order_id, aggregate_version=3, occur_time=inventory.clock.now())
 
     async def test_of_many_orders_at_once_frees_each_line(self, inventory: Inventory) -> None:
         """One sweep adds up what several orders held of a product; more than fit in one sweep are swept by the next."""

@@ -30,7 +30,7 @@ from tradewind.notifications.v1 import notification_service_pb2 as pb
 from tradewind.notifications.v1.delivery_pb2 import Delivery, DeliveryState
 from tradewind.notifications.v1.notification_service_pb2_grpc import NotificationServiceStub
 from tradewind.orders.v1.order_events_pb2 import OrderCancelled, OrderConfirmed
-from tradewind.orders.v1.order_pb2 import OrderLine
+from tradewind.orders.v1.order_pb2 import CANCEL_REASON_OUT_OF_STOCK, CancelReason, OrderLine
 from tradewind.type.v1.money_pb2 import Money
 
 LINES = (
@@ -64,10 +64,15 @@ class User:
             order_id=new_id(), aggregate_version=2, customer_id=self.user_id, lines=LINES, total=TOTAL
         )
 
-    def cancelled(self, reason: str = "OUT_OF_STOCK") -> OrderCancelled:
+    def cancelled(self, reason: CancelReason.ValueType = CANCEL_REASON_OUT_OF_STOCK) -> OrderCancelled:
         """The fact that an order of theirs was cancelled."""
         return OrderCancelled(
-            order_id=new_id(), aggregate_version=2, customer_id=self.user_id, lines=LINES, total=TOTAL, reason=reason
+            order_id=new_id(),
+            aggregate_version=2,
+            customer_id=self.user_id,
+            lines=LINES,
+            total=TOTAL,
+            cancel_reason=reason,
         )
 
 

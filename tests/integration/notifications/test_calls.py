@@ -13,6 +13,8 @@ from tools.stack.addresses import HOST
 from tradewind.notifications.v1.delivery_pb2 import (
     DELIVERY_STATE_FAILED,
     DELIVERY_STATE_QUEUED,
+    TEMPLATE_ORDER_CONFIRMED,
+    TEMPLATE_WELCOME,
     TOPIC_ACCOUNT,
     TOPIC_ORDERS,
     TOPIC_UNSPECIFIED,
@@ -94,8 +96,8 @@ async def test_users_see_their_own_deliveries_and_staff_see_all(notifications: N
     await notifications.hear(bob.registered)
     await notifications.hear(ann.confirmed())
     assert [(told.user_id, told.template) for told in await notifications.deliveries(ann)] == [
-        (ann.user_id, "order_confirmed"),
-        (ann.user_id, "welcome"),
+        (ann.user_id, TEMPLATE_ORDER_CONFIRMED),
+        (ann.user_id, TEMPLATE_WELCOME),
     ]
     everybody = (await notifications.staff.ListDeliveries(pb.ListDeliveriesRequest())).deliveries
     assert [told.user_id for told in everybody] == [ann.user_id, bob.user_id, ann.user_id]

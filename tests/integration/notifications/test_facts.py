@@ -33,9 +33,13 @@ from tradewind.notifications.v1.delivery_pb2 import (
     DELIVERY_STATE_QUEUED,
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_SUPPRESSED,
+    TEMPLATE_ORDER_CANCELLED,
+    TEMPLATE_ORDER_CONFIRMED,
+    TEMPLATE_WELCOME,
     TOPIC_ACCOUNT,
     TOPIC_ORDERS,
 )
+from tradewind.orders.v1.order_pb2 import CANCEL_REASON_PAYMENT_DECLINED
 
 KILLED = -9
 
@@ -88,7 +92,7 @@ async def test_each_fact_becomes_one_mail(
     [welcome] = await mailbox.mails(user)
     await tell(orders, user.confirmed())
     [_, confirmed] = await mailbox.mails(user, 2)
-    await tell(orders, user.cancelled("PAYMENT_DECLINED"))
+    await tell(orders, user.cancelled(CANCEL_REASON_PAYMENT_DECLINED))
     [_, _, cancelled] = await mailbox.mails(user, 3)
     assert [mail["Subject"] for mail in (welcome, confirmed, cancelled)] == [
         "Welcome to Tradewind",
@@ -103,9 +107,9 @@ async def test_each_fact_becomes_one_mail(
         (told.template, told.topic, told.state, told.attempts, told.last_reason)
         for told in await notifications.deliveries(user)
     ] == [
-        ("order_cancelled", TOPIC_ORDERS, DELIVERY_STATE_SENT, 1, ""),
-        ("order_confirmed", TOPIC_ORDERS, DELIVERY_STATE_SENT, 1, ""),
-        ("welcome", TOPIC_ACCOUNT, DELIVERY_STATE_SENT, 1, ""),
+        (TEMPLATE_ORDER_CANCELLED, TOPIC_ORDERS, DELIVERY_STATE_SENT, 1, ""),
+        (TEMPLATE_ORDER_CONFIRMED, TOPIC_ORDERS, DELIVERY_STATE_SENT, 1, ""),
+        (TEMPLATE_WELCOME, TOPIC_ACCOUNT, DELIVERY_STATE_SENT, 1, ""),
     ]
 
 

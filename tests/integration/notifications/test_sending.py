@@ -66,7 +66,7 @@ async def test_a_busy_mailbox_is_tried_again_later(notifications: Notifications,
     assert busy.last_reason == "SMTP_451"
     await notifications.clock.advance(2)
     sent = await notifications.settled(user, DELIVERY_STATE_SENT, attempts=2)
-    assert sent.sent_at.ToDatetime() - sent.created_at.ToDatetime() == timedelta(seconds=2)
+    assert sent.send_time.ToDatetime() - sent.create_time.ToDatetime() == timedelta(seconds=2)
     assert len(mailbox.paths(user)) == 1
 
 

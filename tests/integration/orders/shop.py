@@ -126,12 +126,12 @@ class Shop:
     async def place(
         self,
         items: Mapping[str, int] | None = None,
-        card_token: str = "tok_approve",
+        payment_token: str = "tok_approve",
         user_id: str = "",
         it: RunningService | None = None,
     ) -> Order:
         """Place an order, of one lantern unless told otherwise."""
-        request = placement(items or {self.lantern: 1}, card_token)
+        request = placement(items or {self.lantern: 1}, payment_token)
         return (await self.customer(user_id, it).PlaceOrder(request)).order
 
     async def watch(self, order_id: str, after_version: int = 0, user_id: str = "") -> list[pb.WatchOrderResponse]:
@@ -177,7 +177,7 @@ class Shop:
     async def release(self, order_id: str) -> None:
         """Give the order's stock back behind its saga's back: it cannot be committed any more."""
         stub = InventoryServiceStub(self.services["inventory"].channel(peer="orders"))
-        await stub.Release(inventory_pb.ReleaseRequest(request_id=new_id(), order_id=order_id))
+        await stub.ReleaseStock(inventory_pb.ReleaseStockRequest(request_id=new_id(), order_id=order_id))
 
     async def expire(self, order_id: str) -> None:
         """Let the order's reservation run out long before its time."""
@@ -191,7 +191,7 @@ class Shop:
         """Hold so many lanterns for an order of somebody else."""
         stub = InventoryServiceStub(self.services["inventory"].channel(peer="orders"))
         lines = [StockLine(sku=self.lantern, quantity=quantity)]
-        await stub.Reserve(inventory_pb.ReserveRequest(request_id=new_id(), order_id=new_id(), lines=lines))
+        await stub.ReserveStock(inventory_pb.ReserveStockRequest(request_id=new_id(), order_id=new_id(), lines=lines))
 
     async def stock(self) -> tuple[int, int]:
         """How many lanterns are on hand, and how many of them reserved."""
@@ -247,10 +247,12 @@ def fault(*places: str) -> Iterator[None]:
         failpoints.arm("")
 
 
-def placement(items: Mapping[str, int], card_token: str = "tok_approve", request_id: str = "") -> pb.PlaceOrderRequest:
+def placement(
+    items: Mapping[str, int], payment_token: str = "tok_approve", request_id: str = ""
+) -> pb.PlaceOrderRequest:
     """The request for an order."""
     wanted = [pb.ItemToOrder(sku=sku, quantity=quantity) for sku, quantity in items.items()]
-    return pb.PlaceOrderRequest(request_id=request_id or new_id(), items=wanted, card_token=card_token)
+    return pb.PlaceOrderRequest(request_id=request_id or new_id(), items=wanted, payment_token=payment_token)
 
 
 def steps(responses: Sequence[pb.WatchOrderResponse]) -> list[str]:

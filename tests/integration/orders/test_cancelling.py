@@ -5,7 +5,7 @@ from chassis.testing.refusals import refused
 from tests.conftest import NewDatabase
 from tests.integration.orders.shop import STOCKED, Shop, fault, new_id, steps
 from tradewind.orders.v1 import order_service_pb2 as pb
-from tradewind.orders.v1.order_pb2 import ORDER_STATE_CANCELLED, ORDER_STATE_PENDING
+from tradewind.orders.v1.order_pb2 import ORDER_STATE_CANCELLED, ORDER_STATE_PENDING, CancelReason
 
 
 def cancellation(order_id: str) -> pb.CancelOrderRequest:
@@ -29,7 +29,7 @@ async def test_an_order_is_undone_at_its_customers_wish(shop: Shop) -> None:
 
     assert answer.order.state == ORDER_STATE_PENDING
     assert steps(responses)[2:] == ["CANCELLING", "PAYMENT_VOIDED", "STOCK_RELEASED", "CANCELLED"]
-    assert (await shop.get(order_id)).cancel_reason == "CANCELLED_BY_CUSTOMER"
+    assert (await shop.get(order_id)).cancel_reason == CancelReason.CANCEL_REASON_CANCELLED_BY_CUSTOMER
     assert await shop.stock() == (STOCKED, 0)
     assert await shop.payment(order_id) == "VOIDED"
 
@@ -41,7 +41,7 @@ async def test_staff_can_undo_a_customers_order(shop: Shop) -> None:
         await shop.staff().CancelOrder(cancellation(order_id))
         order = await shop.ended(order_id)
 
-    assert order.cancel_reason == "CANCELLED_BY_STAFF"
+    assert order.cancel_reason == CancelReason.CANCEL_REASON_CANCELLED_BY_STAFF
     assert any("cancelled at reserve_stock by" in line for line in await shop.story(order_id))
 
 

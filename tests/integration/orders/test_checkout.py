@@ -7,6 +7,7 @@ from services.orders.store import find, progress_after
 from tests.conftest import NewDatabase
 from tests.integration.orders.shop import STOCKED, Shop, fault, steps
 from tradewind.orders.v1.order_events_pb2 import OrderCancelled, OrderConfirmed, OrderPlaced
+from tradewind.orders.v1.order_pb2 import CancelReason
 from tradewind.orders.v1.order_pb2 import OrderState as StateMessage
 
 
@@ -45,17 +46,17 @@ async def test_a_confirmed_order_is_told_as_two_facts(shop: Shop) -> None:
 
 async def test_a_declined_order_is_undone(shop: Shop) -> None:
     """The stock goes back, no money moves, and the customer learns why."""
-    placed = await shop.place(card_token="tok_decline")
+    placed = await shop.place(payment_token="tok_decline")
     responses = await shop.watch(placed.order_id)
     order = await shop.get(placed.order_id)
     facts = await shop.facts(placed.order_id)
 
     assert steps(responses) == ["PLACED", "STOCK_RESERVED", "CANCELLING", "STOCK_RELEASED", "CANCELLED"]
-    assert order.cancel_reason == "PAYMENT_DECLINED"
+    assert order.cancel_reason == CancelReason.CANCEL_REASON_PAYMENT_DECLINED
     assert await shop.stock() == (STOCKED, 0)
     assert await shop.ledger(placed.order_id) == []
     assert isinstance(facts[-1], OrderCancelled)
-    assert facts[-1].reason == "PAYMENT_DECLINED"
+    assert facts[-1].cancel_reason == CancelReason.CANCEL_REASON_PAYMENT_DECLINED
 
 
 async def test_an_order_for_more_than_there_is_takes_nothing(shop: Shop) -> None:
@@ -63,14 +64,14 @@ async def test_an_order_for_more_than_there_is_takes_nothing(shop: Shop) -> None
     placed = await shop.place({shop.lantern: STOCKED + 1})
 
     assert steps(await shop.watch(placed.order_id)) == ["PLACED", "CANCELLING", "CANCELLED"]
-    assert (await shop.get(placed.order_id)).cancel_reason == "OUT_OF_STOCK"
+    assert (await shop.get(placed.order_id)).cancel_reason == CancelReason.CANCEL_REASON_OUT_OF_STOCK
     assert await shop.stock() == (STOCKED, 0)
 
 
-@pytest.mark.parametrize("card_token", ["tok_unavailable_once", "tok_answer_twice", "tok_timeout_after_authorize"])
-async def test_a_provider_that_answers_badly_charges_once(shop: Shop, card_token: str) -> None:
+@pytest.mark.parametrize("payment_token", ["tok_unavailable_once", "tok_answer_twice", "tok_timeout_after_authorize"])
+async def test_a_provider_that_answers_badly_charges_once(shop: Shop, payment_token: str) -> None:
     """An answer that is lost or doubled is asked for again, not paid for again."""
-    order = await shop.ended((await shop.place(card_token=card_token)).order_id)
+    order = await shop.ended((await shop.place(payment_token=payment_token)).order_id)
 
     assert order.state == StateMessage.ORDER_STATE_CONFIRMED
     assert len(await shop.ledger(order.order_id)) == 2
@@ -87,7 +88,7 @@ async def test_a_step_whose_answers_are_all_lost_is_undone_with_the_rest(
             order = await other.ended((await other.place()).order_id)
 
     assert order.state == StateMessage.ORDER_STATE_CANCELLED
-    assert order.cancel_reason == "CHECKOUT_TIMED_OUT"
+    assert order.cancel_reason == CancelReason.CANCEL_REASON_CHECKOUT_TIMED_OUT
     assert await shop.stock() == (STOCKED, 0)
     assert sum(entry.minor_units for entry in await shop.ledger(order.order_id)) == 0
 
@@ -102,7 +103,10 @@ async def test_no_money_is_taken_for_stock_that_is_gone_meanwhile(shop: Shop, ne
             await shop.hold(1)
         order = await slow.ended(order_id)
 
-    assert (order.state, order.cancel_reason) == (StateMessage.ORDER_STATE_CANCELLED, "OUT_OF_STOCK")
+    assert (order.state, order.cancel_reason) == (
+        StateMessage.ORDER_STATE_CANCELLED,
+        CancelReason.CANCEL_REASON_OUT_OF_STOCK,
+    )
     assert await shop.payment(order_id) == "VOIDED"
     assert await shop.stock() == (STOCKED, 1)
 
@@ -122,8 +126,8 @@ async def test_stock_that_was_held_too_long_is_held_again(shop: Shop, new_databa
 
 async def test_what_an_order_is_follows_from_what_happened_to_it(shop: Shop) -> None:
     """The projection is never anything but the sum of the events."""
-    for card_token in ("tok_approve", "tok_decline"):
-        order_id = (await shop.ended((await shop.place({shop.lantern: 2}, card_token)).order_id)).order_id
+    for payment_token in ("tok_approve", "tok_decline"):
+        order_id = (await shop.ended((await shop.place({shop.lantern: 2}, payment_token)).order_id)).order_id
         async with shop.services["orders"].database.read() as reader:
             projected = await find(reader, order_id)
             events = await progress_after(reader, order_id, 0)
@@ -134,8 +138,8 @@ async def test_what_an_order_is_follows_from_what_happened_to_it(shop: Shop) -> 
             customer_id=projected.customer_id,
             lines=(OrderLine(shop.lantern, f"One {shop.lantern}", 2, price),),
             total=Money("GBP", 500),
-            placed_at=events[0].occurred_at,
-            updated_at=events[0].occurred_at,
+            place_time=events[0].occur_time,
+            update_time=events[0].occur_time,
         )
         for event in events[1:]:
             told = told.after(event)

@@ -90,7 +90,7 @@ async def test_a_request_id_names_one_order_only(shop: Shop) -> None:
         await shop.customer().PlaceOrder(placement({shop.lantern: 2}, request_id=request_id))
 
 
-async def test_the_card_token_is_forgotten_when_the_order_has_ended(shop: Shop) -> None:
+async def test_the_payment_token_is_forgotten_when_the_order_has_ended(shop: Shop) -> None:
     """Nothing needs it any more."""
     order = await shop.ended((await shop.place()).order_id)
     rows = []

@@ -51,7 +51,7 @@ async def test_a_customer_is_named_by_their_id(shop: Shop) -> None:
 async def test_orders_are_listed_by_state(shop: Shop) -> None:
     """The confirmed ones, or the cancelled ones."""
     confirmed = (await shop.ended((await shop.place()).order_id)).order_id
-    cancelled = (await shop.ended((await shop.place(card_token="tok_decline")).order_id)).order_id
+    cancelled = (await shop.ended((await shop.place(payment_token="tok_decline")).order_id)).order_id
 
     for state, order_id in ((ORDER_STATE_CONFIRMED, confirmed), (ORDER_STATE_CANCELLED, cancelled)):
         page = await shop.customer().ListOrders(pb.ListOrdersRequest(state=state))

@@ -7,7 +7,7 @@ from chassis.testing.refusals import refused
 from tests.conftest import NewDatabase
 from tests.integration.orders.shop import STOCKED, Shop, fault, new_id, steps
 from tradewind.orders.v1 import saga_service_pb2 as pb
-from tradewind.orders.v1.order_pb2 import ORDER_STATE_CANCELLED, ORDER_STATE_CONFIRMED
+from tradewind.orders.v1.order_pb2 import ORDER_STATE_CANCELLED, ORDER_STATE_CONFIRMED, CancelReason
 from tradewind.orders.v1.saga_pb2 import SagaState
 
 
@@ -35,7 +35,7 @@ def force(saga_id: str, direction: pb.Direction.ValueType) -> pb.ForceSagaReques
 
 async def test_a_saga_is_explained_as_a_story(shop: Shop) -> None:
     """From its start to its end."""
-    order = await shop.ended((await shop.place(card_token="tok_decline")).order_id)
+    order = await shop.ended((await shop.place(payment_token="tok_decline")).order_id)
 
     assert await shop.story(order.order_id) == [
         "started",
@@ -49,7 +49,7 @@ async def test_a_saga_is_explained_as_a_story(shop: Shop) -> None:
 async def test_sagas_are_listed_by_state_the_oldest_first(shop: Shop) -> None:
     """Page after page, among those of all the other orders."""
     confirmed = [(await shop.ended((await shop.place()).order_id)).order_id for _ in range(3)]
-    declined = (await shop.ended((await shop.place(card_token="tok_decline")).order_id)).order_id
+    declined = (await shop.ended((await shop.place(payment_token="tok_decline")).order_id)).order_id
 
     completed = await listed(shop, SagaState.SAGA_STATE_COMPLETED)
     assert [saga_id for saga_id in completed if saga_id in confirmed] == confirmed
@@ -79,7 +79,9 @@ async def test_a_stuck_saga_is_tried_again_at_somebodys_wish(shop: Shop, stuck_i
     story = await shop.story(stuck_id)
     assert [line.partition(" (")[0] for line in story[-2:]] == [story[-2].partition(" (")[0], "commit_stock: refused"]
     async with shop.services["inventory"].database.read() as reader:
-        asked = await reader.all("SELECT request_id FROM request WHERE method LIKE '%%/Commit' AND refusal IS NOT NULL")
+        asked = await reader.all(
+            "SELECT request_id FROM request WHERE method LIKE '%%/CommitStock' AND refusal IS NOT NULL"
+        )
     assert len(asked) >= 2
 
 
@@ -98,7 +100,7 @@ async def test_a_stuck_saga_is_turned_back_even_after_the_payment(shop: Shop, st
     order = await shop.ended(stuck_id)
 
     assert order.state == ORDER_STATE_CANCELLED
-    assert order.cancel_reason == "CANCELLED_BY_STAFF"
+    assert order.cancel_reason == CancelReason.CANCEL_REASON_CANCELLED_BY_STAFF
     assert await shop.payment(stuck_id) == "REFUNDED"
     assert sum(entry.minor_units for entry in await shop.ledger(stuck_id)) == 0
 

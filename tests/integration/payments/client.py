@@ -54,19 +54,23 @@ class Payments:
 
     async def authorize(self, order_id: str, **fields: Any) -> Payment:
         """Hold the amount."""
-        return (await self.orders.Authorize(authorization(order_id, **fields))).payment
+        return (await self.orders.AuthorizePayment(authorization(order_id, **fields))).payment
 
     async def capture(self, order_id: str) -> Payment:
         """Take the amount."""
-        return (await self.orders.Capture(pb.CaptureRequest(request_id=new_id(), order_id=order_id))).payment
+        return (
+            await self.orders.CapturePayment(pb.CapturePaymentRequest(request_id=new_id(), order_id=order_id))
+        ).payment
 
     async def void(self, order_id: str) -> Payment:
         """Give up the hold."""
-        return (await self.orders.Void(pb.VoidRequest(request_id=new_id(), order_id=order_id))).payment
+        return (await self.orders.VoidPayment(pb.VoidPaymentRequest(request_id=new_id(), order_id=order_id))).payment
 
     async def refund(self, order_id: str) -> Payment:
         """Give the amount back."""
-        return (await self.orders.Refund(pb.RefundRequest(request_id=new_id(), order_id=order_id))).payment
+        return (
+            await self.orders.RefundPayment(pb.RefundPaymentRequest(request_id=new_id(), order_id=order_id))
+        ).payment
 
     async def get(self, order_id: str) -> Payment:
         """Read the payment as staff can."""
@@ -111,8 +115,8 @@ class Payments:
 
     async def release_hold(self, order_id: str) -> None:
         """Have the provider give up a hold, without telling payments."""
-        request = provider_pb.VoidRequest(request_id=new_id(), reference=order_id)
-        await self.provider.Void(request, metadata=AS_PAYMENTS)
+        request = provider_pb.VoidChargeRequest(request_id=new_id(), reference=order_id)
+        await self.provider.VoidCharge(request, metadata=AS_PAYMENTS)
 
 
 @asynccontextmanager
@@ -167,8 +171,8 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def authorization(order_id: str, **fields: Any) -> pb.AuthorizeRequest:
+def authorization(order_id: str, **fields: Any) -> pb.AuthorizePaymentRequest:
     """A request for the amount of an order, with a card that is approved."""
-    return pb.AuthorizeRequest(
-        **{"request_id": new_id(), "order_id": order_id, "amount": AMOUNT, "card_token": "tok_approve", **fields}
+    return pb.AuthorizePaymentRequest(
+        **{"request_id": new_id(), "order_id": order_id, "amount": AMOUNT, "payment_token": "tok_approve", **fields}
     )

@@ -40,18 +40,18 @@ async def test_payments_killed_after_the_provider_answered_charges_once(
         "FAILPOINTS": f"payments.{instant}.after_provider=kill",
     }
     order_id, socket = new_id(), tmp_path / "payments.sock"
-    authorize, capture = authorization(order_id), pb.CaptureRequest(request_id=new_id(), order_id=order_id)
+    authorize, capture = authorization(order_id), pb.CapturePaymentRequest(request_id=new_id(), order_id=order_id)
     async with running_provider(tmp_path):
         async with process("services.payments", socket, **settings) as (killed, channel):
             orders = PaymentServiceStub(channel)
             with pytest.raises(grpc.aio.AioRpcError):
-                await orders.Authorize(authorize, metadata=AS_ORDERS)
-                await orders.Capture(capture, metadata=AS_ORDERS)
+                await orders.AuthorizePayment(authorize, metadata=AS_ORDERS)
+                await orders.CapturePayment(capture, metadata=AS_ORDERS)
             assert await killed.wait() == KILLED
         assert "tok_" not in log_of(socket).read_text()
         async with running_payments(database_url, tmp_path) as payments:
-            assert (await payments.orders.Authorize(authorize)).payment.state == PAYMENT_STATE_AUTHORIZED
-            assert (await payments.orders.Capture(capture)).payment.state == PAYMENT_STATE_CAPTURED
+            assert (await payments.orders.AuthorizePayment(authorize)).payment.state == PAYMENT_STATE_AUTHORIZED
+            assert (await payments.orders.CapturePayment(capture)).payment.state == PAYMENT_STATE_CAPTURED
             assert (await payments.charge(order_id)).times_charged == 1
             assert [fact.DESCRIPTOR.name for fact in await payments.facts(order_id)] == [
                 "PaymentAuthorized",
@@ -63,13 +63,13 @@ async def test_payments_killed_after_the_provider_answered_charges_once(
 async def test_a_killed_provider_remembers_its_charges(tmp_path: Path) -> None:
     """What it has answered is on disk: nobody's money is forgotten."""
     reference, settings = new_id(), {"PROVIDER_DIRECTORY": str(tmp_path / "charges")}
-    authorize = provider_pb.AuthorizeRequest(
-        request_id=new_id(), reference=reference, amount=authorization(reference).amount, card_token="tok_approve"
+    authorize = provider_pb.AuthorizeChargeRequest(
+        request_id=new_id(), reference=reference, amount=authorization(reference).amount, payment_token="tok_approve"
     )
-    capture = provider_pb.CaptureRequest(request_id=new_id(), reference=reference)
+    capture = provider_pb.CaptureChargeRequest(request_id=new_id(), reference=reference)
     async with process("tools.stack.fakes.provider", tmp_path / "first.sock", **settings) as (killed, channel):
-        await ProviderServiceStub(channel).Authorize(authorize, metadata=AS_PAYMENTS)
-        taken = await ProviderServiceStub(channel).Capture(capture, metadata=AS_PAYMENTS)
+        await ProviderServiceStub(channel).AuthorizeCharge(authorize, metadata=AS_PAYMENTS)
+        taken = await ProviderServiceStub(channel).CaptureCharge(capture, metadata=AS_PAYMENTS)
         killed.kill()
         assert await killed.wait() == KILLED
     async with process("tools.stack.fakes.provider", tmp_path / "second.sock", **settings) as (_, channel):

@@ -19,6 +19,7 @@ from tests.integration.payments.client import (
 )
 from tradewind.payments.v1 import payment_service_pb2 as pb
 from tradewind.payments.v1.payment_pb2 import (
+    BOOKING_KIND_CAPTURE,
     PAYMENT_STATE_REFUNDED,
     PAYMENT_STATE_VOIDED,
 )
@@ -73,7 +74,7 @@ async def test_captures_and_refunds_that_race_leave_us_and_the_provider_agreed(p
         entries = await payments.ledger(order_id)
         assert len(entries) == (4 if payment.state == PAYMENT_STATE_REFUNDED else 0)
         booked += len(entries)
-    assert sum(entry.minor_units for entry in await payments.whole_ledger(booked)) == 0
+    assert sum(entry.amount.minor_units for entry in await payments.whole_ledger(booked)) == 0
 
 
 async def test_the_ledger_is_read_page_by_page(payments: Payments) -> None:
@@ -136,7 +137,7 @@ async def test_the_entries_of_an_order_are_there_with_the_answer(payments: Payme
     async with payments.service.database.transaction() as tx:
         await book(tx, late)
         await payments.capture(prompt)
-        assert [entry.kind for entry in await payments.ledger(prompt)] == ["capture", "capture"]
+        assert [entry.kind for entry in await payments.ledger(prompt)] == [BOOKING_KIND_CAPTURE] * 2
 
 
 @pytest.mark.parametrize(

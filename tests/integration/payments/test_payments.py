@@ -31,6 +31,8 @@ from tradewind.payments.v1.payment_pb2 import (
     ACCOUNT_PROVIDER_RECEIVABLE,
     ACCOUNT_REFUNDS,
     ACCOUNT_SALES_REVENUE,
+    BOOKING_KIND_CAPTURE,
+    BOOKING_KIND_REFUND,
     PAYMENT_STATE_AUTHORIZED,
     PAYMENT_STATE_CAPTURED,
     PAYMENT_STATE_DECLINED,
@@ -52,9 +54,9 @@ async def payments(new_database: NewDatabase, tmp_path: Path) -> AsyncIterator[P
         yield payments
 
 
-def signed(entries: list[LedgerEntry]) -> list[tuple[str, int, int]]:
+def signed(entries: list[LedgerEntry]) -> list[tuple[int, int, int]]:
     """What entries say about money."""
-    return [(entry.kind, entry.account, entry.minor_units) for entry in entries]
+    return [(entry.kind, entry.account, entry.amount.minor_units) for entry in entries]
 
 
 async def test_an_authorized_amount_is_held_and_not_booked(payments: Payments) -> None:
@@ -63,10 +65,10 @@ async def test_an_authorized_amount_is_held_and_not_booked(payments: Payments) -
     payment = await payments.authorize(order_id)
     assert payment == await payments.get(order_id)
     assert (payment.state, payment.amount, payment.decline_code) == (PAYMENT_STATE_AUTHORIZED, AMOUNT, "")
-    assert payment.created_at.ToDatetime(UTC) == payments.clock.now()
+    assert payment.create_time.ToDatetime(UTC) == payments.clock.now()
     assert (await payments.charge(order_id)).state == CHARGE_STATE_AUTHORIZED
     assert await payments.facts(order_id) == [
-        PaymentAuthorized(order_id=order_id, aggregate_version=1, amount=AMOUNT, occurred_at=payment.updated_at)
+        PaymentAuthorized(order_id=order_id, aggregate_version=1, amount=AMOUNT, occur_time=payment.update_time)
     ]
     assert await payments.ledger(order_id) == []
 
@@ -79,11 +81,11 @@ async def test_a_captured_amount_is_taken_and_booked(payments: Payments) -> None
     assert payment.state == PAYMENT_STATE_CAPTURED
     assert (await payments.charge(order_id)).times_charged == 1
     assert signed(await payments.ledger(order_id)) == [
-        ("capture", ACCOUNT_PROVIDER_RECEIVABLE, 4_950),
-        ("capture", ACCOUNT_SALES_REVENUE, -4_950),
+        (BOOKING_KIND_CAPTURE, ACCOUNT_PROVIDER_RECEIVABLE, 4_950),
+        (BOOKING_KIND_CAPTURE, ACCOUNT_SALES_REVENUE, -4_950),
     ]
     assert (await payments.facts(order_id))[1:] == [
-        PaymentCaptured(order_id=order_id, aggregate_version=2, amount=AMOUNT, occurred_at=payment.updated_at)
+        PaymentCaptured(order_id=order_id, aggregate_version=2, amount=AMOUNT, occur_time=payment.update_time)
     ]
 
 
@@ -97,12 +99,12 @@ async def test_a_refunded_amount_is_given_back_and_booked(payments: Payments) ->
     assert (await payments.charge(order_id)).times_charged == 0
     entries = await payments.ledger(order_id)
     assert signed(entries)[2:] == [
-        ("refund", ACCOUNT_REFUNDS, 4_950),
-        ("refund", ACCOUNT_PROVIDER_RECEIVABLE, -4_950),
+        (BOOKING_KIND_REFUND, ACCOUNT_REFUNDS, 4_950),
+        (BOOKING_KIND_REFUND, ACCOUNT_PROVIDER_RECEIVABLE, -4_950),
     ]
     assert len({entry.booking_id for entry in entries}) == 2
     assert (await payments.facts(order_id))[2:] == [
-        PaymentRefunded(order_id=order_id, aggregate_version=3, amount=AMOUNT, occurred_at=payment.updated_at)
+        PaymentRefunded(order_id=order_id, aggregate_version=3, amount=AMOUNT, occur_time=payment.update_time)
     ]
 
 
@@ -114,7 +116,7 @@ async def test_a_voided_hold_is_given_up(payments: Payments) -> None:
     assert payment.state == PAYMENT_STATE_VOIDED
     assert (await payments.charge(order_id)).state == CHARGE_STATE_VOIDED
     assert (await payments.facts(order_id))[1:] == [
-        PaymentVoided(order_id=order_id, aggregate_version=2, occurred_at=payment.updated_at)
+        PaymentVoided(order_id=order_id, aggregate_version=2, occur_time=payment.update_time)
     ]
     with refused(errors.FailedPrecondition, "PAYMENT_CLOSED"):
         await payments.authorize(order_id)
@@ -124,20 +126,20 @@ async def test_a_voided_hold_is_given_up(payments: Payments) -> None:
 
 
 @pytest.mark.parametrize(
-    ("card_token", "decline_code"),
+    ("payment_token", "decline_code"),
     [
         ("tok_decline", "card_declined"),
         ("tok_insufficient_funds", "insufficient_funds"),
-        ("tok_nobody_has_heard_of", "card_token_unknown"),
+        ("tok_nobody_has_heard_of", "payment_token_unknown"),
     ],
 )
-async def test_a_decline_is_an_answer(payments: Payments, card_token: str, decline_code: str) -> None:
+async def test_a_decline_is_an_answer(payments: Payments, payment_token: str, decline_code: str) -> None:
     """It is final: stored, told as a fact, and the same for whoever asks again, be it with another card."""
     order_id = new_id()
-    request = authorization(order_id, card_token=card_token)
+    request = authorization(order_id, payment_token=payment_token)
     for attempt in (request, request, authorization(order_id)):
         with refused(errors.FailedPrecondition, "PAYMENT_DECLINED") as refusal:
-            await payments.orders.Authorize(attempt)
+            await payments.orders.AuthorizePayment(attempt)
         assert refusal.problem
         assert refusal.problem.metadata == {"decline_code": decline_code}
     payment = await payments.get(order_id)
@@ -148,7 +150,7 @@ async def test_a_decline_is_an_answer(payments: Payments, card_token: str, decli
             aggregate_version=1,
             amount=AMOUNT,
             decline_code=decline_code,
-            occurred_at=payment.updated_at,
+            occur_time=payment.update_time,
         )
     ]
     with refused(errors.FailedPrecondition, "PAYMENT_CLOSED"):
@@ -160,7 +162,7 @@ async def test_a_declined_payment_has_nothing_to_undo(payments: Payments, undo: 
     """Whoever undoes need not know that nothing was done."""
     order_id = new_id()
     with refused(errors.FailedPrecondition, "PAYMENT_DECLINED"):
-        await payments.authorize(order_id, card_token="tok_decline")
+        await payments.authorize(order_id, payment_token="tok_decline")
     assert (await getattr(payments, undo)(order_id)).state == PAYMENT_STATE_DECLINED
 
 
@@ -218,7 +220,9 @@ async def test_an_order_has_one_amount(payments: Payments) -> None:
     order_id = new_id()
     await payments.authorize(order_id)
     with refused(errors.FailedPrecondition, "PAYMENT_MISMATCH"):
-        await payments.orders.Authorize(authorization(order_id, amount=Money(currency_code="GBP", minor_units=4_951)))
+        await payments.orders.AuthorizePayment(
+            authorization(order_id, amount=Money(currency_code="GBP", minor_units=4_951))
+        )
     assert (await payments.get(order_id)).amount == AMOUNT
 
 
@@ -232,15 +236,15 @@ async def test_an_order_has_one_amount(payments: Payments) -> None:
         ("amount", Money(currency_code="GBP", minor_units=10**13 + 1)),
         ("amount", Money(currency_code="gbp", minor_units=1)),
         ("amount", None),
-        ("card_token", "4111111111111111"),
-        ("card_token", ""),
+        ("payment_token", "4111111111111111"),
+        ("payment_token", ""),
     ],
 )
 async def test_a_wrong_field_is_named(payments: Payments, field: str, value: Any) -> None:
     """Nothing is asked of the provider, and the answer does not repeat a card number."""
     order_id = new_id()
     with refused(errors.InvalidArgument, "REQUEST_INVALID") as refusal:
-        await payments.orders.Authorize(authorization(**{"order_id": order_id, field: value}))
+        await payments.orders.AuthorizePayment(authorization(**{"order_id": order_id, field: value}))
     assert isinstance(refusal.problem, errors.InvalidArgument)
     assert {violation.field.split(".")[0] for violation in refusal.problem.violations} == {field}
     assert "4111" not in f"{refusal.problem} {refusal.problem.violations}"
@@ -252,10 +256,10 @@ async def test_a_repeated_request_gets_its_first_answer(payments: Payments) -> N
     """A repeat of the capture is answered as before, even after the amount was given back; nothing is taken again."""
     order_id = new_id()
     await payments.authorize(order_id)
-    request = pb.CaptureRequest(request_id=new_id(), order_id=order_id)
-    first = await payments.orders.Capture(request)
+    request = pb.CapturePaymentRequest(request_id=new_id(), order_id=order_id)
+    first = await payments.orders.CapturePayment(request)
     await payments.refund(order_id)
-    assert await payments.orders.Capture(request) == first
+    assert await payments.orders.CapturePayment(request) == first
     assert (await payments.get(order_id)).state == PAYMENT_STATE_REFUNDED
     assert (await payments.charge(order_id)).times_charged == 0
 
@@ -263,10 +267,10 @@ async def test_a_repeated_request_gets_its_first_answer(payments: Payments) -> N
 async def test_a_reused_request_id_is_refused_before_the_provider_is_asked(payments: Payments) -> None:
     """The id of one order's authorization holds nothing for another order."""
     request = authorization(new_id())
-    await payments.orders.Authorize(request)
+    await payments.orders.AuthorizePayment(request)
     other_id = new_id()
     with refused(errors.FailedPrecondition, "REQUEST_ID_REUSED"):
-        await payments.orders.Authorize(authorization(other_id, request_id=request.request_id))
+        await payments.orders.AuthorizePayment(authorization(other_id, request_id=request.request_id))
     with refused(errors.NotFound, "CHARGE_NOT_FOUND"):
         await payments.charge(other_id)
     with refused(errors.NotFound, "PAYMENT_NOT_FOUND"):
@@ -278,21 +282,22 @@ async def test_many_at_once_take_the_amount_once(payments: Payments) -> None:
     order_id = new_id()
     holding = authorization(order_id)
     held = await asyncio.gather(
-        *(payments.orders.Authorize(holding) for _ in range(10)), *(payments.authorize(order_id) for _ in range(10))
+        *(payments.orders.AuthorizePayment(holding) for _ in range(10)),
+        *(payments.authorize(order_id) for _ in range(10)),
     )
     assert all(answer == held[0] for answer in held[:10])
-    taking = pb.CaptureRequest(request_id=new_id(), order_id=order_id)
+    taking = pb.CapturePaymentRequest(request_id=new_id(), order_id=order_id)
     await asyncio.gather(
-        *(payments.orders.Capture(taking) for _ in range(10)), *(payments.capture(order_id) for _ in range(10))
+        *(payments.orders.CapturePayment(taking) for _ in range(10)), *(payments.capture(order_id) for _ in range(10))
     )
     assert [type(fact) for fact in await payments.facts(order_id)] == [PaymentAuthorized, PaymentCaptured]
     assert (await payments.charge(order_id)).times_charged == 1
     assert len(await payments.ledger(order_id)) == 2
 
 
-async def test_no_card_token_is_stored(payments: Payments) -> None:
+async def test_no_payment_token_is_stored(payments: Payments) -> None:
     """Not with the payment, not with the answer, not with the fact."""
-    await payments.authorize(new_id(), card_token="tok_approve")
+    await payments.authorize(new_id(), payment_token="tok_approve")
     async with payments.service.database.read() as reader:
         tables = await reader.all("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         for table in tables:

@@ -29,6 +29,8 @@ from tradewind.payments.v1.payment_events_pb2 import (
     PaymentVoided,
 )
 from tradewind.payments.v1.payment_pb2 import (
+    BOOKING_KIND_CAPTURE,
+    BOOKING_KIND_REFUND,
     PAYMENT_STATE_AUTHORIZED,
     PAYMENT_STATE_CAPTURED,
     PAYMENT_STATE_PENDING,
@@ -53,14 +55,14 @@ async def payments_alone(new_database: NewDatabase, tmp_path: Path) -> AsyncIter
 
 async def test_a_provider_that_never_answers_a_hold_is_asked_again(payments: Payments) -> None:
     """It did the work, and the repeat tells so."""
-    payment = await payments.authorize(new_id(), card_token="tok_timeout_after_authorize")
+    payment = await payments.authorize(new_id(), payment_token="tok_timeout_after_authorize")
     assert payment.state == PAYMENT_STATE_AUTHORIZED
 
 
 async def test_a_provider_that_never_answers_a_capture_charges_once(payments: Payments) -> None:
     """It took the amount and kept silent: asked again, it does not take it again."""
     order_id = new_id()
-    await payments.authorize(order_id, card_token="tok_timeout_after_capture")
+    await payments.authorize(order_id, payment_token="tok_timeout_after_capture")
     assert (await payments.capture(order_id)).state == PAYMENT_STATE_CAPTURED
     assert (await payments.charge(order_id)).times_charged == 1
     assert len(await payments.ledger(order_id)) == 2
@@ -68,14 +70,14 @@ async def test_a_provider_that_never_answers_a_capture_charges_once(payments: Pa
 
 async def test_a_provider_that_was_away_for_a_moment_is_asked_again(payments: Payments) -> None:
     """The customer does not notice."""
-    payment = await payments.authorize(new_id(), card_token="tok_unavailable_once")
+    payment = await payments.authorize(new_id(), payment_token="tok_unavailable_once")
     assert payment.state == PAYMENT_STATE_AUTHORIZED
 
 
 async def test_a_provider_that_answers_twice_is_booked_once(payments: Payments) -> None:
     """It answers the repeat of a lost capture as if it were new; here it is the same capture."""
     order_id = new_id()
-    await payments.authorize(order_id, card_token="tok_answer_twice")
+    await payments.authorize(order_id, payment_token="tok_answer_twice")
     with losing("capture"):
         await payments.capture(order_id)
     await payments.capture(order_id)
@@ -89,14 +91,16 @@ async def test_an_unknown_outcome_is_no_answer(payments_alone: Payments, tmp_pat
     order_id = new_id()
     request = authorization(order_id)
     with refused(errors.Unavailable, "PROVIDER_OUTCOME_UNKNOWN") as refusal:
-        await payments_alone.orders.Authorize(request)
+        await payments_alone.orders.AuthorizePayment(request)
     assert refusal.problem
     assert refusal.problem.retry_after == timedelta(seconds=1)
     assert (await payments_alone.get(order_id)).state == PAYMENT_STATE_PENDING
     with refused(errors.Unavailable, "PROVIDER_OUTCOME_UNKNOWN"):
         await payments_alone.capture(order_id)
     async with running_provider(tmp_path):
-        assert (await until_known(payments_alone.orders.Authorize, request)).payment.state == PAYMENT_STATE_AUTHORIZED
+        assert (
+            await until_known(payments_alone.orders.AuthorizePayment, request)
+        ).payment.state == PAYMENT_STATE_AUTHORIZED
 
 
 async def test_a_payment_the_provider_never_heard_of_is_closed(payments_alone: Payments, tmp_path: Path) -> None:
@@ -153,7 +157,7 @@ async def test_a_lost_call_that_nobody_repeats_is_made_good(
         await getattr(payments, lost)(order_id)
     await payments.until(order_id, state)
     assert [type(fact) for fact in await payments.facts(order_id)] == facts
-    assert sum(entry.minor_units for entry in await payments.ledger(order_id)) == 0
+    assert sum(entry.amount.minor_units for entry in await payments.ledger(order_id)) == 0
 
 
 async def test_a_refund_makes_good_a_capture_that_was_lost(payments: Payments) -> None:
@@ -165,7 +169,12 @@ async def test_a_refund_makes_good_a_capture_that_was_lost(payments: Payments) -
     assert (await payments.get(order_id)).state == PAYMENT_STATE_AUTHORIZED
     assert (await payments.refund(order_id)).state == PAYMENT_STATE_REFUNDED
     assert [fact.aggregate_version for fact in await payments.facts(order_id)] == [1, 2, 3]  # type: ignore[attr-defined]
-    assert [entry.kind for entry in await payments.ledger(order_id)] == ["capture", "capture", "refund", "refund"]
+    assert [entry.kind for entry in await payments.ledger(order_id)] == [
+        BOOKING_KIND_CAPTURE,
+        BOOKING_KIND_CAPTURE,
+        BOOKING_KIND_REFUND,
+        BOOKING_KIND_REFUND,
+    ]
 
 
 async def test_a_void_finds_out_that_a_lost_capture_took_the_amount(payments: Payments) -> None:
@@ -183,7 +192,7 @@ async def test_a_void_finds_out_that_a_lost_capture_took_the_amount(payments: Pa
 async def test_an_undo_outlives_the_late_answer_to_what_it_undoes(payments: Payments) -> None:
     """A refund died before it could ask, while a capture waited for its answer: the amount is given back all the same."""
     order_id = new_id()
-    await payments.authorize(order_id, card_token="tok_timeout_after_capture")
+    await payments.authorize(order_id, payment_token="tok_timeout_after_capture")
     capture = asyncio.ensure_future(payments.capture(order_id))
     while (await payments.charge(order_id)).times_charged == 0:
         assert not capture.done()

@@ -29,12 +29,12 @@ class Stub:
         """Nothing is held."""
         return pb.GetReservationResponse()
 
-    async def Reserve(self, _request: Any, call: Any) -> pb.ReserveResponse:
+    async def ReserveStock(self, _request: Any, call: Any) -> pb.ReserveStockResponse:
         """Holds nothing, once."""
         async with call.once() as tx:
-            return tx.reply(pb.ReserveResponse())
+            return tx.reply(pb.ReserveStockResponse())
 
-    Release = Commit = Reserve
+    ReleaseStock = CommitStock = ReserveStock
 
     async def AdjustStock(self, requests: Any, _call: Any) -> AsyncIterator[pb.AdjustStockResponse]:
         """Takes every line."""
@@ -58,7 +58,7 @@ def availability(*skus: str) -> pb.GetAvailabilityRequest:
     return pb.GetAvailabilityRequest(skus=skus or ["LAMP"])
 
 
-def reservation(**fields: Any) -> pb.ReserveRequest:
+def reservation(**fields: Any) -> pb.ReserveStockRequest:
     """A valid request of a method that changes something, and that only services may call."""
     content = {"request_id": REQUEST_ID, "order_id": ORDER_ID, "lines": [{"sku": "LAMP", "quantity": 1}], **fields}
-    return pb.ReserveRequest(**content)
+    return pb.ReserveStockRequest(**content)

@@ -117,8 +117,8 @@ async def test_only_a_service_that_declares_the_call_may_make_it(
     """Not nobody, not another service, not the edge, not even for staff."""
     async with serving(database_url, tokens=tokens) as service:
         with refused(errors.PermissionDenied, reason):
-            await InventoryServiceStub(service.channel(peer=peer, token=tokens.staff())).Reserve(reservation())
-        await InventoryServiceStub(service.channel(peer="orders")).Reserve(reservation())
+            await InventoryServiceStub(service.channel(peer=peer, token=tokens.staff())).ReserveStock(reservation())
+        await InventoryServiceStub(service.channel(peer="orders")).ReserveStock(reservation())
 
 
 async def test_a_service_may_not_call_even_open_methods_it_does_not_declare(database_url: str, tokens: Tokens) -> None:
@@ -141,7 +141,7 @@ async def test_behind_a_sidecar_the_last_hops_certificate_counts(database_url: s
     async with serving(database_url, peer_identity="xfcc") as service:
 
         async def reserve(header: str) -> None:
-            await InventoryServiceStub(service.channel(x_forwarded_client_cert=header)).Reserve(reservation())
+            await InventoryServiceStub(service.channel(x_forwarded_client_cert=header)).ReserveStock(reservation())
 
         await reserve(f"By={prefix}/inventory;Hash=1;URI={prefix}/orders")
         with refused(errors.PermissionDenied, "CALL_NOT_DECLARED"):
@@ -153,7 +153,7 @@ async def test_behind_a_sidecar_the_last_hops_certificate_counts(database_url: s
         with refused(errors.PermissionDenied, "PEER_UNKNOWN"):
             await reserve("URI=spiffe://elsewhere/ns/tradewind/sa/orders")
         with refused(errors.PermissionDenied, "PEER_UNKNOWN"):
-            await InventoryServiceStub(service.channel(peer="orders")).Reserve(reservation())
+            await InventoryServiceStub(service.channel(peer="orders")).ReserveStock(reservation())
 
 
 def _dial(target: str, directory: Path) -> grpc.aio.Channel:
@@ -170,13 +170,13 @@ async def test_with_mutual_tls_the_certificate_says_who_calls(database_url: str,
     (stranger / "ca.crt").write_bytes(authority.pem)
     async with serving(database_url, peer_identity="mtls", tls_dir=str(mine)) as service:
         async with _dial(service.target, orders) as channel:
-            await InventoryServiceStub(channel).Reserve(reservation())
+            await InventoryServiceStub(channel).ReserveStock(reservation())
         async with _dial(service.target, catalog) as channel:
             with refused(errors.PermissionDenied, "CALL_NOT_DECLARED"):
-                await InventoryServiceStub(channel).Reserve(reservation())
+                await InventoryServiceStub(channel).ReserveStock(reservation())
         async with _dial(service.target, stranger) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await InventoryServiceStub(channel).Reserve(reservation())
+                await InventoryServiceStub(channel).ReserveStock(reservation())
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 

@@ -42,13 +42,13 @@ class Flaky:
         self.problem = problem
         self.calls = 0
 
-    async def __call__(self, _request: Any, call: Call) -> pb.ReserveResponse:
+    async def __call__(self, _request: Any, call: Call) -> pb.ReserveStockResponse:
         """One attempt."""
         self.calls += 1
         if self.calls <= self.failures:
             raise self.problem
         async with call.once() as tx:
-            return tx.reply(pb.ReserveResponse())
+            return tx.reply(pb.ReserveStockResponse())
 
 
 DOWN = errors.Unavailable("the database is away", reason="DATABASE_UNAVAILABLE")
@@ -65,15 +65,15 @@ async def test_no_call_is_made_in_the_middle_of_a_transaction(database_url: str)
     """Its locks would be held for as long as the peer takes."""
     async with serving(database_url) as service, dialled(service) as stub, service.database.transaction():
         with pytest.raises(RuntimeError, match="in the middle of a transaction"):
-            await stub.Reserve(reservation())
+            await stub.ReserveStock(reservation())
 
 
 async def test_a_refusal_is_raised_as_the_problem_it_is(database_url: str) -> None:
     """Reason and metadata survive the wire, and a refusal is asked for once."""
     refusing = Flaky(99, errors.FailedPrecondition("too few", reason="OUT_OF_STOCK", LAMP="0"))
-    async with serving(database_url, Stub(Reserve=refusing)) as service, dialled(service) as stub:
+    async with serving(database_url, Stub(ReserveStock=refusing)) as service, dialled(service) as stub:
         with pytest.raises(errors.FailedPrecondition) as raised:
-            await stub.Reserve(reservation())
+            await stub.ReserveStock(reservation())
     assert (raised.value.reason, raised.value.metadata) == ("OUT_OF_STOCK", {"LAMP": "0"})
     assert refusing.calls == 1
 
@@ -84,7 +84,7 @@ async def test_a_peer_that_is_away_is_told_of_without_its_address() -> None:
     manifested = manifest.of_package("services.orders")
     async with channel.connect("inventory", target, manifested, RuntimeSettings(), Traces(0, None), None) as dialling:
         with pytest.raises(errors.Unavailable) as raised:
-            await InventoryServiceStub(dialling).Reserve(reservation(), timeout=1)
+            await InventoryServiceStub(dialling).ReserveStock(reservation(), timeout=1)
     assert raised.value.reason == "PEER_UNAVAILABLE"
     assert "127.0.0.1" not in raised.value.message
 
@@ -92,17 +92,17 @@ async def test_a_peer_that_is_away_is_told_of_without_its_address() -> None:
 async def test_what_is_unavailable_is_tried_again(database_url: str) -> None:
     """By gRPC itself, with backoff, since the contract says the method is idempotent."""
     flaky = Flaky(2, DOWN)
-    async with serving(database_url, Stub(Reserve=flaky)) as service, dialled(service) as stub:
-        assert await stub.Reserve(reservation()) == pb.ReserveResponse()
+    async with serving(database_url, Stub(ReserveStock=flaky)) as service, dialled(service) as stub:
+        assert await stub.ReserveStock(reservation()) == pb.ReserveStockResponse()
     assert flaky.calls == 3
 
 
 async def test_where_the_mesh_retries_we_do_not(database_url: str) -> None:
     """Two layers that both retry make a dozen calls of one."""
     flaky = Flaky(1, DOWN)
-    async with serving(database_url, Stub(Reserve=flaky)) as service, dialled(service, retries="mesh") as stub:
+    async with serving(database_url, Stub(ReserveStock=flaky)) as service, dialled(service, retries="mesh") as stub:
         with pytest.raises(errors.Unavailable, match="the database is away"):
-            await stub.Reserve(reservation())
+            await stub.ReserveStock(reservation())
     assert flaky.calls == 1
 
 
@@ -110,17 +110,17 @@ async def test_a_deadline_shrinks_on_its_way_down(database_url: str) -> None:
     """The callee has less time than its caller has left, whatever its policy would allow."""
     seen: list[float] = []
 
-    async def look(_request: Any, call: Call) -> pb.ReserveResponse:
+    async def look(_request: Any, call: Call) -> pb.ReserveStockResponse:
         seen.append(deadline.remaining() or 0.0)
         async with call.once() as tx:
-            return tx.reply(pb.ReserveResponse())
+            return tx.reply(pb.ReserveStockResponse())
 
-    async with serving(database_url, Stub(Reserve=look)) as service, dialled(service) as stub:
+    async with serving(database_url, Stub(ReserveStock=look)) as service, dialled(service) as stub:
         async with deadline.timeout(0.4):
-            await stub.Reserve(reservation())
+            await stub.ReserveStock(reservation())
         async with deadline.timeout(deadline.MARGIN_SECONDS):
             with pytest.raises(errors.DeadlineExceeded, match="no time is left"):
-                await stub.Reserve(reservation())
+                await stub.ReserveStock(reservation())
     assert len(seen) == 1
     assert 0 < seen[0] < 0.4
 
@@ -136,45 +136,45 @@ async def test_a_failing_peer_is_left_alone_until_it_answers_again(
     def state() -> float | None:
         return REGISTRY.get_sample_value("circuit_breaker_state", {"peer": "inventory"})
 
-    async with serving(database_url, Stub(Reserve=flaky)) as service, dialled(service, retries="mesh") as stub:
+    async with serving(database_url, Stub(ReserveStock=flaky)) as service, dialled(service, retries="mesh") as stub:
         for _ in range(10):
             with pytest.raises(errors.Unavailable, match="the database is away"):
-                await stub.Reserve(reservation())
+                await stub.ReserveStock(reservation())
         assert state() == 2
         with pytest.raises(errors.Unavailable) as raised:
-            await stub.Reserve(reservation())
+            await stub.ReserveStock(reservation())
         assert raised.value.reason == "PEER_CIRCUIT_OPEN"
         assert flaky.calls == 10, "the peer was not asked"
         clock[0] += 3
-        await stub.Reserve(reservation())
+        await stub.ReserveStock(reservation())
         assert state() == 0
 
 
 async def test_refusals_open_no_circuit(database_url: str) -> None:
     """A peer that says no is well."""
     refusing = Flaky(20, errors.FailedPrecondition("no"))
-    async with serving(database_url, Stub(Reserve=refusing)) as service, dialled(service) as stub:
+    async with serving(database_url, Stub(ReserveStock=refusing)) as service, dialled(service) as stub:
         for _ in range(20):
             with pytest.raises(errors.FailedPrecondition):
-                await stub.Reserve(reservation())
-        await stub.Reserve(reservation())
+                await stub.ReserveStock(reservation())
+        await stub.ReserveStock(reservation())
 
 
 async def test_a_call_says_who_makes_it_for_which_request_and_trace(new_database: Any, tokens: Tokens) -> None:
     """One request id and one trace through every service; the user's token only where the peer asks for one."""
     heard: list[Call] = []
 
-    async def listen(_request: Any, call: Call) -> pb.ReserveResponse:
+    async def listen(_request: Any, call: Call) -> pb.ReserveStockResponse:
         heard.append(call)
         async with call.once() as tx:
-            return tx.reply(pb.ReserveResponse())
+            return tx.reply(pb.ReserveStockResponse())
 
     back_url, front_url = new_database("inventory"), new_database("inventory")
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    async with serving(back_url, Stub(Reserve=listen)) as back, dialled(back) as stub:
+    async with serving(back_url, Stub(ReserveStock=listen)) as back, dialled(back) as stub:
 
         async def forward(_request: Any, _call: Call) -> pb.GetAvailabilityResponse:
-            await stub.Reserve(reservation())
+            await stub.ReserveStock(reservation())
             return pb.GetAvailabilityResponse()
 
         async with serving(front_url, Stub(GetAvailability=forward), tokens=tokens) as front:

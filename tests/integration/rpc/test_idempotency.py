@@ -14,7 +14,7 @@ from tests.conftest import NewDatabase
 from tradewind.identity.v1 import identity_service_pb2, user_pb2
 from tradewind.inventory.v1 import inventory_service_pb2
 
-RESERVE = descriptors.method("tradewind.inventory.v1.InventoryService/Reserve")
+RESERVE = descriptors.method("tradewind.inventory.v1.InventoryService/ReserveStock")
 LOGIN = descriptors.method("tradewind.identity.v1.IdentityService/Login")
 REQUEST_ID = "0198a6a0-0000-7000-8000-000000000001"
 
@@ -40,13 +40,13 @@ def store(database: Database) -> RequestStore:
 
 def reserve(store: RequestStore, *, order_id: str = "order-1", principal: str = "orders") -> Claim:
     """The claim of a small request."""
-    request = inventory_service_pb2.ReserveRequest(request_id=REQUEST_ID, order_id=order_id)
+    request = inventory_service_pb2.ReserveStockRequest(request_id=REQUEST_ID, order_id=order_id)
     return store.claim(principal, RESERVE, request)
 
 
-def reserved(order_id: str) -> inventory_service_pb2.ReserveResponse:
+def reserved(order_id: str) -> inventory_service_pb2.ReserveStockResponse:
     """A response that can be told from others."""
-    response = inventory_service_pb2.ReserveResponse()
+    response = inventory_service_pb2.ReserveStockResponse()
     response.reservation.order_id = order_id
     return response
 

@@ -102,7 +102,7 @@ async def test_every_violation_is_told_with_its_path(database_url: str) -> None:
     bad = reservation(order_id="x", lines=[{"sku": "A", "quantity": 1}, {"sku": "not a sku", "quantity": -1}])
     async with serving(database_url) as service:
         with refused(errors.InvalidArgument, "REQUEST_INVALID") as refusal:
-            await InventoryServiceStub(service.channel(peer="orders")).Reserve(bad)
+            await InventoryServiceStub(service.channel(peer="orders")).ReserveStock(bad)
     assert isinstance(refusal.problem, errors.InvalidArgument)
     assert {v.field for v in refusal.problem.violations} == {"order_id", "lines[1].sku", "lines[1].quantity"}
 
@@ -112,7 +112,7 @@ async def test_a_request_wrong_in_every_line_is_told_so_in_what_a_client_takes(d
     lines = [{"sku": f"no sku {number}", "quantity": -1} for number in range(100)]
     async with serving(database_url) as service:
         with refused(errors.InvalidArgument, "REQUEST_INVALID") as refusal:
-            await InventoryServiceStub(service.channel(peer="orders")).Reserve(reservation(lines=lines))
+            await InventoryServiceStub(service.channel(peer="orders")).ReserveStock(reservation(lines=lines))
     assert isinstance(refusal.problem, errors.InvalidArgument)
     assert len(refusal.problem.violations) > 10
     assert status.to_status(refusal.problem).ByteSize() < 8192
@@ -184,7 +184,7 @@ async def test_a_deadline_of_a_millisecond_changes_nothing(database_url: str) ->
         stub = InventoryServiceStub(service.channel(peer="orders"))
         for _ in range(20):
             with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await stub.Reserve(reservation(), timeout=0.001)
+                await stub.ReserveStock(reservation(), timeout=0.001)
             assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         async with service.database.read() as database:
             assert await database.all("SELECT * FROM request") == []
@@ -264,7 +264,7 @@ async def test_metadata_that_is_no_text_is_not_logged(database_url: str, capfdbi
 
 async def test_a_method_the_servicer_lacks_stops_the_start(database_url: str) -> None:
     """Found when the process starts, not when somebody calls."""
-    with pytest.raises(ContractError, match="object has no Reserve"):
+    with pytest.raises(ContractError, match="object has no ReserveStock"):
         async with running(
             lambda _: Service(servicers={"tradewind.inventory.v1.InventoryService": object()}),
             "services.inventory",
@@ -320,9 +320,9 @@ async def test_the_details_are_google_rpcs(database_url: str) -> None:
 async def test_a_change_that_is_not_remembered_is_a_bug(database_url: str) -> None:
     """A servicer that forgets `call.once()` is found by its first call, not by its first duplicate."""
 
-    async def forget(_request: Any, _call: Any) -> pb.ReserveResponse:
-        return pb.ReserveResponse()
+    async def forget(_request: Any, _call: Any) -> pb.ReserveStockResponse:
+        return pb.ReserveStockResponse()
 
-    async with serving(database_url, Stub(Reserve=forget)) as service:
+    async with serving(database_url, Stub(ReserveStock=forget)) as service:
         with refused(errors.Internal, "INTERNAL"):
-            await InventoryServiceStub(service.channel(peer="orders")).Reserve(reservation())
+            await InventoryServiceStub(service.channel(peer="orders")).ReserveStock(reservation())

@@ -28,23 +28,25 @@ class Provider:
 
     stub: ProviderServiceStub
 
-    async def authorize(self, reference: str, card_token: str = "tok_approve", seconds: float = 1) -> Charge:
+    async def authorize(self, reference: str, payment_token: str = "tok_approve", seconds: float = 1) -> Charge:
         """Hold the amount."""
-        request = pb.AuthorizeRequest(request_id=new_id(), reference=reference, amount=AMOUNT, card_token=card_token)
-        return (await self.stub.Authorize(request, timeout=seconds)).charge
+        request = pb.AuthorizeChargeRequest(
+            request_id=new_id(), reference=reference, amount=AMOUNT, payment_token=payment_token
+        )
+        return (await self.stub.AuthorizeCharge(request, timeout=seconds)).charge
 
     async def capture(self, reference: str, seconds: float = 1) -> Charge:
         """Take the amount."""
-        request = pb.CaptureRequest(request_id=new_id(), reference=reference)
-        return (await self.stub.Capture(request, timeout=seconds)).charge
+        request = pb.CaptureChargeRequest(request_id=new_id(), reference=reference)
+        return (await self.stub.CaptureCharge(request, timeout=seconds)).charge
 
     async def void(self, reference: str) -> Charge:
         """Give up the hold."""
-        return (await self.stub.Void(pb.VoidRequest(request_id=new_id(), reference=reference))).charge
+        return (await self.stub.VoidCharge(pb.VoidChargeRequest(request_id=new_id(), reference=reference))).charge
 
     async def refund(self, reference: str) -> Charge:
         """Give the amount back."""
-        return (await self.stub.Refund(pb.RefundRequest(request_id=new_id(), reference=reference))).charge
+        return (await self.stub.RefundCharge(pb.RefundChargeRequest(request_id=new_id(), reference=reference))).charge
 
     async def find(self, reference: str) -> Charge:
         """What became of the charge."""
@@ -106,20 +108,21 @@ async def test_an_unheard_of_charge_is_not_found(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize(
-    ("card_token", "decline_code"), [("tok_decline", "card_declined"), ("tok_insufficient_funds", "insufficient_funds")]
+    ("payment_token", "decline_code"),
+    [("tok_decline", "card_declined"), ("tok_insufficient_funds", "insufficient_funds")],
 )
-async def test_a_decline_is_a_charge(provider: Provider, card_token: str, decline_code: str) -> None:
+async def test_a_decline_is_a_charge(provider: Provider, payment_token: str, decline_code: str) -> None:
     """It is remembered, and says why."""
     reference = new_id()
-    charge = await provider.authorize(reference, card_token)
+    charge = await provider.authorize(reference, payment_token)
     assert (charge.state, charge.decline_code) == (CHARGE_STATE_DECLINED, decline_code)
     assert await provider.authorize(reference) == charge
 
 
-async def test_an_unknown_card_token_is_refused(provider: Provider) -> None:
+async def test_an_unknown_payment_token_is_refused(provider: Provider) -> None:
     """And no charge comes of it."""
     reference = new_id()
-    with refused(errors.InvalidArgument, "CARD_TOKEN_UNKNOWN"):
+    with refused(errors.InvalidArgument, "PAYMENT_TOKEN_UNKNOWN"):
         await provider.authorize(reference, "tok_of_nobody")
     with refused(errors.NotFound, "CHARGE_NOT_FOUND"):
         await provider.find(reference)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.api import annotations_pb2 as _annotations
+from google.api import field_behavior_pb2 as _field_behavior
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -17,7 +18,7 @@ from google.protobuf.descriptor_pb2 import (
 from buf.validate import validate_pb2 as _validate
 from tradewind.policy.v1 import policy_pb2 as _policy
 
-_UNDERSTOOD = (_validate, _annotations, _policy)
+_UNDERSTOOD = (_validate, _annotations, _field_behavior, _policy)
 
 
 @dataclass(frozen=True)

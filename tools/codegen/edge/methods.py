@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from google.api import annotations_pb2
 from google.api.http_pb2 import HttpRule
-from google.protobuf.descriptor_pb2 import DescriptorProto, MethodDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, MethodDescriptorProto, ServiceDescriptorProto
 
-from chassis.contract.descriptors import Caller, ContractError
+from chassis.contract.descriptors import Caller, ContractError, resolved_policy
 from tools.codegen.edge.image import Image
 from tradewind.policy.v1 import policy_pb2
 
@@ -81,11 +81,11 @@ def _all(image: Image) -> Iterator[Method]:
     for file in image.files:
         for service in file.service:
             for method in service.method:
-                yield _read(f"{file.package}.{service.name}/{method.name}", method, image)
+                yield _read(f"{file.package}.{service.name}/{method.name}", service, method, image)
 
 
-def _read(name: str, method: MethodDescriptorProto, image: Image) -> Method:
-    policy = method.options.Extensions[policy_pb2.method]
+def _read(name: str, service: ServiceDescriptorProto, method: MethodDescriptorProto, image: Image) -> Method:
+    policy = resolved_policy(service.options, method.options)
     if policy.caller == policy_pb2.CALLER_UNSPECIFIED:
         raise ContractError(f"{name} declares no caller")
     request = image.messages[method.input_type.removeprefix(".")]

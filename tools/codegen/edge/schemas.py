@@ -1,9 +1,8 @@
 """Messages as JSON Schemas: the fields, their limits from `buf.validate`, and the comments of the protos."""
 
-import re
-from collections.abc import Callable
 from typing import Any
 
+from google.api import field_behavior_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 
 from buf.validate import validate_pb2
@@ -98,31 +97,8 @@ FORMATS = ("uuid", "email", "uri", "hostname")
 
 
 def is_required(field: Field) -> bool:
-    """Whether leaving the field out, which is sending its zero, breaks a rule."""
-    rules = _rules(field)
-    if rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE:
-        return False
-    kind = rules.WhichOneof("type")
-    breaks: Callable[[Any], bool] = ZERO_BREAKS.get(kind or "", _zero_breaks_number)
-    return bool(rules.required or (kind and breaks(getattr(rules, kind))))
-
-
-def _zero_breaks_string(rules: validate_pb2.StringRules) -> bool:
-    is_formatted = rules.WhichOneof("well_known") is not None
-    return is_formatted or rules.min_len > 0 or (rules.HasField("pattern") and not re.search(rules.pattern, ""))
-
-
-def _zero_breaks_number(rules: Any) -> bool:
-    return bool(getattr(rules, "gte", 0) > 0 or (hasattr(rules, "gt") and rules.HasField("gt") and rules.gt >= 0))
-
-
-ZERO_BREAKS: dict[str, Callable[[Any], bool]] = {
-    "string": _zero_breaks_string,
-    "repeated": lambda rules: rules.min_items > 0,
-    "enum": lambda rules: 0 in rules.not_in,
-    **dict.fromkeys(("bool", "map", "any", "duration", "timestamp", "field_mask"), lambda _: False),
-    "bytes": lambda rules: rules.min_len > 0,
-}
+    """Whether leaving the field out, which is sending its zero, breaks a rule: its `field_behavior` says so."""
+    return field_behavior_pb2.REQUIRED in field.options.Extensions[field_behavior_pb2.field_behavior]
 
 
 def _rules(field: Field) -> validate_pb2.FieldRules:

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tradewind.catalog.v1 import product_pb2 as _product_pb2
 from tradewind.type.v1 import money_pb2 as _money_pb2
 import builtins as _builtins
@@ -20,6 +21,50 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _LineRejection:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LineRejectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LineRejection.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LINE_REJECTION_UNSPECIFIED: _LineRejection.ValueType  # 0
+    """Not a valid choice."""
+    LINE_REJECTION_SKU_INVALID: _LineRejection.ValueType  # 1
+    """The SKU does not keep to the limits of a new product's."""
+    LINE_REJECTION_NAME_MISSING: _LineRejection.ValueType  # 2
+    """The name is empty, or blank."""
+    LINE_REJECTION_NAME_INVALID: _LineRejection.ValueType  # 3
+    """The name is longer than 200 characters, or has a control character."""
+    LINE_REJECTION_CATEGORY_INVALID: _LineRejection.ValueType  # 4
+    """The category is no lower-case words joined by hyphens, or longer than 64 characters."""
+    LINE_REJECTION_PRICE_INVALID: _LineRejection.ValueType  # 5
+    """The price is no plain decimal number, or finer or larger than its currency allows."""
+    LINE_REJECTION_PRICE_NOT_POSITIVE: _LineRejection.ValueType  # 6
+    """The price is zero or below."""
+    LINE_REJECTION_CURRENCY_INVALID: _LineRejection.ValueType  # 7
+    """The currency is no ISO 4217 code in upper case."""
+
+class LineRejection(_LineRejection, metaclass=_LineRejectionEnumTypeWrapper):
+    """Why a line of a catalogue was not imported."""
+
+LINE_REJECTION_UNSPECIFIED: LineRejection.ValueType  # 0
+"""Not a valid choice."""
+LINE_REJECTION_SKU_INVALID: LineRejection.ValueType  # 1
+"""The SKU does not keep to the limits of a new product's."""
+LINE_REJECTION_NAME_MISSING: LineRejection.ValueType  # 2
+"""The name is empty, or blank."""
+LINE_REJECTION_NAME_INVALID: LineRejection.ValueType  # 3
+"""The name is longer than 200 characters, or has a control character."""
+LINE_REJECTION_CATEGORY_INVALID: LineRejection.ValueType  # 4
+"""The category is no lower-case words joined by hyphens, or longer than 64 characters."""
+LINE_REJECTION_PRICE_INVALID: LineRejection.ValueType  # 5
+"""The price is no plain decimal number, or finer or larger than its currency allows."""
+LINE_REJECTION_PRICE_NOT_POSITIVE: LineRejection.ValueType  # 6
+"""The price is zero or below."""
+LINE_REJECTION_CURRENCY_INVALID: LineRejection.ValueType  # 7
+"""The currency is no ISO 4217 code in upper case."""
+Global___LineRejection: _TypeAlias = LineRejection  # noqa: Y015
 
 @_typing.final
 class CreateProductRequest(_message.Message):
@@ -498,17 +543,15 @@ class RejectedLine(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     line_number: _builtins.int
     """Its number in its file."""
-    reason: _builtins.str
-    """Why, in UPPER_SNAKE: `SKU_INVALID`, `NAME_MISSING`, `NAME_INVALID`, `CATEGORY_INVALID`, `PRICE_INVALID`,
-    `PRICE_NOT_POSITIVE`, `CURRENCY_INVALID`.
-    """
+    reason: Global___LineRejection.ValueType
+    """Why, for programs."""
     message: _builtins.str
     """Why, to read."""
     def __init__(
         self,
         *,
         line_number: _builtins.int = ...,
-        reason: _builtins.str = ...,
+        reason: Global___LineRejection.ValueType = ...,
         message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015

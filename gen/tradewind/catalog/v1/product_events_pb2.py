@@ -27,7 +27,7 @@ from tradewind.catalog.v1 import product_pb2 as tradewind_dot_catalog_dot_v1_dot
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tradewind/catalog/v1/product_events.proto\x12\x14tradewind.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tradewind/catalog/v1/product.proto\x1a tradewind/policy/v1/policy.proto\"\xa4\x01\n\x0eProductCreated\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12.\n\x07product\x18\x03 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\t\xb2\xbb\x18\x05\n\x03sku\"\xa4\x01\n\x0eProductChanged\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12.\n\x07product\x18\x03 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\t\xb2\xbb\x18\x05\n\x03sku\"t\n\x0eProductRetired\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\t\xb2\xbb\x18\x05\n\x03skub\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tradewind/catalog/v1/product_events.proto\x12\x14tradewind.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tradewind/catalog/v1/product.proto\x1a tradewind/policy/v1/policy.proto\"\xa3\x01\n\x0eProductCreated\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12.\n\x07product\x18\x03 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\t\xb2\xbb\x18\x05\n\x03sku\"\xa3\x01\n\x0eProductChanged\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12.\n\x07product\x18\x03 \x01(\x0b\x32\x1d.tradewind.catalog.v1.Product\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\t\xb2\xbb\x18\x05\n\x03sku\"s\n\x0eProductRetired\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12.\n\noccur_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\t\xb2\xbb\x18\x05\n\x03skub\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,9 +41,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCTRETIRED']._loaded_options = None
   _globals['_PRODUCTRETIRED']._serialized_options = b'\262\273\030\005\n\003sku'
   _globals['_PRODUCTCREATED']._serialized_start=171
-  _globals['_PRODUCTCREATED']._serialized_end=335
-  _globals['_PRODUCTCHANGED']._serialized_start=338
-  _globals['_PRODUCTCHANGED']._serialized_end=502
-  _globals['_PRODUCTRETIRED']._serialized_start=504
-  _globals['_PRODUCTRETIRED']._serialized_end=620
+  _globals['_PRODUCTCREATED']._serialized_end=334
+  _globals['_PRODUCTCHANGED']._serialized_start=337
+  _globals['_PRODUCTCHANGED']._serialized_end=500
+  _globals['_PRODUCTRETIRED']._serialized_start=502
+  _globals['_PRODUCTRETIRED']._serialized_end=617
 # @@protoc_insertion_point(module_scope)

@@ -26,17 +26,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tradewind.type.v1 import money_pb2 as tradewind_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tradewind/catalog/v1/product.proto\x12\x14tradewind.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtradewind/type/v1/money.proto\"\x95\x02\n\x07Product\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\'\n\x05price\x18\x05 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x31\n\x05state\x18\x06 \x01(\x0e\x32\".tradewind.catalog.v1.ProductState\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"h\n\x0bPriceChange\x12\'\n\x05price\x18\x01 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*b\n\x0cProductState\x12\x1d\n\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PRODUCT_STATE_ACTIVE\x10\x01\x12\x19\n\x15PRODUCT_STATE_RETIRED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tradewind/catalog/v1/product.proto\x12\x14tradewind.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtradewind/type/v1/money.proto\"\x97\x02\n\x07Product\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\'\n\x05price\x18\x05 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x31\n\x05state\x18\x06 \x01(\x0e\x32\".tradewind.catalog.v1.ProductState\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"j\n\x0bPriceChange\x12\'\n\x05price\x18\x01 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*b\n\x0cProductState\x12\x1d\n\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PRODUCT_STATE_ACTIVE\x10\x01\x12\x19\n\x15PRODUCT_STATE_RETIRED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.catalog.v1.product_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRODUCTSTATE']._serialized_start=510
-  _globals['_PRODUCTSTATE']._serialized_end=608
+  _globals['_PRODUCTSTATE']._serialized_start=514
+  _globals['_PRODUCTSTATE']._serialized_end=612
   _globals['_PRODUCT']._serialized_start=125
-  _globals['_PRODUCT']._serialized_end=402
-  _globals['_PRICECHANGE']._serialized_start=404
-  _globals['_PRICECHANGE']._serialized_end=508
+  _globals['_PRODUCT']._serialized_end=404
+  _globals['_PRICECHANGE']._serialized_start=406
+  _globals['_PRICECHANGE']._serialized_end=512
 # @@protoc_insertion_point(module_scope)

@@ -24,107 +24,110 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tradewind.identity.v1 import user_pb2 as tradewind_dot_identity_dot_v1_dot_user__pb2
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,tradewind/identity/v1/identity_service.proto\x12\x15tradewind.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a tradewind/identity/v1/user.proto\x1a tradewind/policy/v1/policy.proto\"\xc2\x01\n\x0fRegisterRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01\x12\x1f\n\x08password\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x0c\x18\x80\x01\x12U\n\x0c\x64isplay_name\x18\x04 \x01(\tB?\xbaH<r:\x18P26^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$\"C\n\x10RegisterResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"h\n\x0cLoginRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01\x12\x1f\n\x08password\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x01\"A\n\rLoginResponse\x12\x30\n\x06tokens\x18\x01 \x01(\x0b\x32 .tradewind.identity.v1.TokenPair\"e\n\x0eRefreshRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x35\n\rrefresh_token\x18\x02 \x01(\tB\x1e\x80\x01\x01\xbaH\x18r\x16\x18\x80\x02\x32\x11^[A-Za-z0-9._-]+$\"C\n\x0fRefreshResponse\x12\x30\n\x06tokens\x18\x01 \x01(\x0b\x32 .tradewind.identity.v1.TokenPair\"d\n\rLogoutRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x35\n\rrefresh_token\x18\x02 \x01(\tB\x1e\x80\x01\x01\xbaH\x18r\x16\x18\x80\x02\x32\x11^[A-Za-z0-9._-]+$\"\x10\n\x0eLogoutResponse\"\x13\n\x11GetProfileRequest\"E\n\x12GetProfileResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"\xe3\x04\n\x14UpdateProfileRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12X\n\x0c\x64isplay_name\x18\x02 \x01(\tBB\xbaH?r=\x18P29^([^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?)?$\x12\x98\x02\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xe6\x01\xbaH\xe2\x01\xba\x01L\n\x15update_mask.not_empty\x12\x1dupdate_mask must name a field\x1a\x14size(this.paths) > 0\xba\x01|\n\x18update_mask.whole_fields\x12\x35update_mask must name whole fields, not parts of them\x1a)this.paths.all(path, !path.contains(\'.\'))\xc8\x01\x01\xe2\x01\x0e\x12\x0c\x64isplay_name\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@:\xa0\x01\xbaH\x9c\x01\x1a\x99\x01\n\x15\x64isplay_name.required\x12\x38\x64isplay_name must not be empty when update_mask names it\x1a\x46!(\'display_name\' in this.update_mask.paths) || this.display_name != \'\'\"H\n\x15UpdateProfileResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"\xe9\x01\n\x0fSetRolesRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x9c\x01\n\x05roles\x18\x03 \x03(\x0e\x32\x1b.tradewind.identity.v1.RoleBp\xbaHm\x92\x01\x0f\x08\x01\x10\x08\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\xba\x01X\n\x0eroles.customer\x12;roles must name ROLE_CUSTOMER: every registered user has it\x1a\t1 in this\"C\n\x10SetRolesResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"7\n\x17RotateSigningKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Y\n\x18RotateSigningKeyResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12-\n\tactive_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x8f\n\n\x0fIdentityService\x12\x9a\x01\n\x08Register\x12&.tradewind.identity.v1.RegisterRequest\x1a\'.tradewind.identity.v1.RegisterResponse\"=\x90\x02\x02\xaa\xbb\x18\"\x08\x01\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x0e\"\t/v1/users:\x01*\x12\x94\x01\n\x05Login\x12#.tradewind.identity.v1.LoginRequest\x1a$.tradewind.identity.v1.LoginResponse\"@\x90\x02\x02\xaa\xbb\x18\"\x08\x01\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/sessions:\x01*\x12\xa1\x01\n\x07Refresh\x12%.tradewind.identity.v1.RefreshRequest\x1a&.tradewind.identity.v1.RefreshResponse\"G\x90\x02\x02\xaa\xbb\x18!\x08\x01\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x19\"\x14/v1/sessions:refresh:\x01*\x12\x9d\x01\n\x06Logout\x12$.tradewind.identity.v1.LogoutRequest\x1a%.tradewind.identity.v1.LogoutResponse\"F\x90\x02\x02\xaa\xbb\x18!\x08\x01\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x18\"\x13/v1/sessions:logout:\x01*\x12\x9e\x01\n\nGetProfile\x12(.tradewind.identity.v1.GetProfileRequest\x1a).tradewind.identity.v1.GetProfileResponse\";\x90\x02\x01\xaa\xbb\x18!\x08\x02\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/profile\x12\xaa\x01\n\rUpdateProfile\x12+.tradewind.identity.v1.UpdateProfileRequest\x1a,.tradewind.identity.v1.UpdateProfileResponse\">\x90\x02\x02\xaa\xbb\x18!\x08\x02\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x10\x32\x0b/v1/profile:\x01*\x12\x8e\x01\n\x08SetRoles\x12&.tradewind.identity.v1.SetRolesRequest\x1a\'.tradewind.identity.v1.SetRolesResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\x1a\x19/v1/users/{user_id}/roles:\x01*\x12\xa4\x01\n\x10RotateSigningKey\x12..tradewind.identity.v1.RotateSigningKeyRequest\x1a/.tradewind.identity.v1.RotateSigningKeyResponse\"/\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/signing-keys:rotate:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,tradewind/identity/v1/identity_service.proto\x12\x15tradewind.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a tradewind/identity/v1/user.proto\x1a tradewind/policy/v1/policy.proto\"\xd6\x01\n\x13RegisterUserRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x05\x65mail\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x18\xfe\x01`\x01\x12#\n\x08password\x18\x03 \x01(\tB\x11\x80\x01\x01\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x0c\x18\x80\x01\x12Y\n\x0c\x64isplay_name\x18\x04 \x01(\tBC\xe2\x41\x01\x02\xbaH<r:\x18P26^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$\"G\n\x14RegisterUserResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"t\n\x0cLoginRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x05\x65mail\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x18\xfe\x01`\x01\x12#\n\x08password\x18\x03 \x01(\tB\x11\x80\x01\x01\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01\"A\n\rLoginResponse\x12\x30\n\x06tokens\x18\x01 \x01(\x0b\x32 .tradewind.identity.v1.TokenPair\"t\n\x15RefreshSessionRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\rrefresh_token\x18\x02 \x01(\tB\"\x80\x01\x01\xe2\x41\x01\x02\xbaH\x18r\x16\x18\x80\x02\x32\x11^[A-Za-z0-9._-]+$\"J\n\x16RefreshSessionResponse\x12\x30\n\x06tokens\x18\x01 \x01(\x0b\x32 .tradewind.identity.v1.TokenPair\"l\n\rLogoutRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\rrefresh_token\x18\x02 \x01(\tB\"\x80\x01\x01\xe2\x41\x01\x02\xbaH\x18r\x16\x18\x80\x02\x32\x11^[A-Za-z0-9._-]+$\"\x10\n\x0eLogoutResponse\"\x13\n\x11GetProfileRequest\"E\n\x12GetProfileResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"\xf3\x04\n\x14UpdateProfileRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\\\n\x0c\x64isplay_name\x18\x02 \x01(\tBF\xe2\x41\x01\x01\xbaH?r=\x18P29^([^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?)?$\x12\x9c\x02\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xea\x01\xe2\x41\x01\x02\xbaH\xe2\x01\xba\x01L\n\x15update_mask.not_empty\x12\x1dupdate_mask must name a field\x1a\x14size(this.paths) > 0\xba\x01|\n\x18update_mask.whole_fields\x12\x35update_mask must name whole fields, not parts of them\x1a)this.paths.all(path, !path.contains(\'.\'))\xc8\x01\x01\xe2\x01\x0e\x12\x0c\x64isplay_name\x12\x19\n\x04\x65tag\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@:\xa0\x01\xbaH\x9c\x01\x1a\x99\x01\n\x15\x64isplay_name.required\x12\x38\x64isplay_name must not be empty when update_mask names it\x1a\x46!(\'display_name\' in this.update_mask.paths) || this.display_name != \'\'\"H\n\x15UpdateProfileResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\"\xf5\x01\n\x0fSetRolesRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x07user_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\xa0\x01\n\x05roles\x18\x03 \x03(\x0e\x32\x1b.tradewind.identity.v1.RoleBt\xe2\x41\x01\x02\xbaHm\x92\x01\x0f\x08\x01\x10\x08\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\xba\x01X\n\x0eroles.customer\x12;roles must name ROLE_CUSTOMER: every registered user has it\x1a\t1 in this\"C\n\x10SetRolesResponse\x12/\n\x07profile\x18\x01 \x01(\x0b\x32\x1e.tradewind.identity.v1.Profile\";\n\x17RotateSigningKeyRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"]\n\x18RotateSigningKeyResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x31\n\ractivate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xed\t\n\x0fIdentityService\x12\xa6\x01\n\x0cRegisterUser\x12*.tradewind.identity.v1.RegisterUserRequest\x1a+.tradewind.identity.v1.RegisterUserResponse\"=\x90\x02\x02\xaa\xbb\x18\"\x08\x01\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x0e\"\t/v1/users:\x01*\x12\x94\x01\n\x05Login\x12#.tradewind.identity.v1.LoginRequest\x1a$.tradewind.identity.v1.LoginResponse\"@\x90\x02\x02\xaa\xbb\x18\"\x08\x01\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/sessions:\x01*\x12\x97\x01\n\x0eRefreshSession\x12,.tradewind.identity.v1.RefreshSessionRequest\x1a-.tradewind.identity.v1.RefreshSessionResponse\"(\x90\x02\x02\xaa\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x19\"\x14/v1/sessions:refresh:\x01*\x12~\n\x06Logout\x12$.tradewind.identity.v1.LogoutRequest\x1a%.tradewind.identity.v1.LogoutResponse\"\'\x90\x02\x02\xaa\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x18\"\x13/v1/sessions:logout:\x01*\x12\x9c\x01\n\nGetProfile\x12(.tradewind.identity.v1.GetProfileRequest\x1a).tradewind.identity.v1.GetProfileResponse\"9\x90\x02\x01\xaa\xbb\x18\x1f\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/profile\x12\x85\x01\n\rUpdateProfile\x12+.tradewind.identity.v1.UpdateProfileRequest\x1a,.tradewind.identity.v1.UpdateProfileResponse\"\x19\x90\x02\x02\x82\xd3\xe4\x93\x02\x10\x32\x0b/v1/profile:\x01*\x12\x8c\x01\n\x08SetRoles\x12&.tradewind.identity.v1.SetRolesRequest\x1a\'.tradewind.identity.v1.SetRolesResponse\"/\x90\x02\x02\xaa\xbb\x18\x04\x08\x03\x1a\x00\x82\xd3\xe4\x93\x02\x1e\x1a\x19/v1/users/{user_id}/roles:\x01*\x12\xa2\x01\n\x10RotateSigningKey\x12..tradewind.identity.v1.RotateSigningKeyRequest\x1a/.tradewind.identity.v1.RotateSigningKeyResponse\"-\x90\x02\x02\xaa\xbb\x18\x04\x08\x03\x1a\x00\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/signing-keys:rotate:\x01*\x1a%\xba\xbb\x18!\x08\x02\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.identity.v1.identity_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_REGISTERREQUEST'].fields_by_name['email']._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\376\001`\001'
-  _globals['_REGISTERREQUEST'].fields_by_name['password']._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\007r\005\020\014\030\200\001'
-  _globals['_REGISTERREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_REGISTERREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H<r:\030P26^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$'
+  _globals['_REGISTERUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REGISTERUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_REGISTERUSERREQUEST'].fields_by_name['email']._loaded_options = None
+  _globals['_REGISTERUSERREQUEST'].fields_by_name['email']._serialized_options = b'\342A\001\002\272H\007r\005\030\376\001`\001'
+  _globals['_REGISTERUSERREQUEST'].fields_by_name['password']._loaded_options = None
+  _globals['_REGISTERUSERREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\342A\001\002\272H\007r\005\020\014\030\200\001'
+  _globals['_REGISTERUSERREQUEST'].fields_by_name['display_name']._loaded_options = None
+  _globals['_REGISTERUSERREQUEST'].fields_by_name['display_name']._serialized_options = b'\342A\001\002\272H<r:\030P26^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$'
   _globals['_LOGINREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LOGINREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_LOGINREQUEST'].fields_by_name['email']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\376\001`\001'
+  _globals['_LOGINREQUEST'].fields_by_name['email']._serialized_options = b'\342A\001\002\272H\007r\005\030\376\001`\001'
   _globals['_LOGINREQUEST'].fields_by_name['password']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200\001'
-  _globals['_REFRESHREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_REFRESHREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_REFRESHREQUEST'].fields_by_name['refresh_token']._loaded_options = None
-  _globals['_REFRESHREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001\272H\030r\026\030\200\0022\021^[A-Za-z0-9._-]+$'
+  _globals['_LOGINREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\342A\001\002\272H\007r\005\020\001\030\200\001'
+  _globals['_REFRESHSESSIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REFRESHSESSIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_REFRESHSESSIONREQUEST'].fields_by_name['refresh_token']._loaded_options = None
+  _globals['_REFRESHSESSIONREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001\342A\001\002\272H\030r\026\030\200\0022\021^[A-Za-z0-9._-]+$'
   _globals['_LOGOUTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_LOGOUTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LOGOUTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_LOGOUTREQUEST'].fields_by_name['refresh_token']._loaded_options = None
-  _globals['_LOGOUTREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001\272H\030r\026\030\200\0022\021^[A-Za-z0-9._-]+$'
+  _globals['_LOGOUTREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001\342A\001\002\272H\030r\026\030\200\0022\021^[A-Za-z0-9._-]+$'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H?r=\030P29^([^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?)?$'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['display_name']._serialized_options = b'\342A\001\001\272H?r=\030P29^([^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?)?$'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\342\001\272\001L\n\025update_mask.not_empty\022\035update_mask must name a field\032\024size(this.paths) > 0\272\001|\n\030update_mask.whole_fields\0225update_mask must name whole fields, not parts of them\032)this.paths.all(path, !path.contains(\'.\'))\310\001\001\342\001\016\022\014display_name'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\002\272H\342\001\272\001L\n\025update_mask.not_empty\022\035update_mask must name a field\032\024size(this.paths) > 0\272\001|\n\030update_mask.whole_fields\0225update_mask must name whole fields, not parts of them\032)this.paths.all(path, !path.contains(\'.\'))\310\001\001\342\001\016\022\014display_name'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
   _globals['_UPDATEPROFILEREQUEST']._loaded_options = None
   _globals['_UPDATEPROFILEREQUEST']._serialized_options = b'\272H\234\001\032\231\001\n\025display_name.required\0228display_name must not be empty when update_mask names it\032F!(\'display_name\' in this.update_mask.paths) || this.display_name != \'\''
   _globals['_SETROLESREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_SETROLESREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SETROLESREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_SETROLESREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_SETROLESREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SETROLESREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_SETROLESREQUEST'].fields_by_name['roles']._loaded_options = None
-  _globals['_SETROLESREQUEST'].fields_by_name['roles']._serialized_options = b'\272Hm\222\001\017\010\001\020\010\030\001\"\007\202\001\004\020\001 \000\272\001X\n\016roles.customer\022;roles must name ROLE_CUSTOMER: every registered user has it\032\t1 in this'
+  _globals['_SETROLESREQUEST'].fields_by_name['roles']._serialized_options = b'\342A\001\002\272Hm\222\001\017\010\001\020\010\030\001\"\007\202\001\004\020\001 \000\272\001X\n\016roles.customer\022;roles must name ROLE_CUSTOMER: every registered user has it\032\t1 in this'
   _globals['_ROTATESIGNINGKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_ROTATESIGNINGKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_IDENTITYSERVICE'].methods_by_name['Register']._loaded_options = None
-  _globals['_IDENTITYSERVICE'].methods_by_name['Register']._serialized_options = b'\220\002\002\252\273\030\"\010\001\022\002\010\005\032\032\t\232\231\231\231\231\371X@\022\006\020\200\312\265\356\001\031\000\000\000\000\000\300X@\202\323\344\223\002\016\"\t/v1/users:\001*'
+  _globals['_ROTATESIGNINGKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_IDENTITYSERVICE']._loaded_options = None
+  _globals['_IDENTITYSERVICE']._serialized_options = b'\272\273\030!\010\002\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@'
+  _globals['_IDENTITYSERVICE'].methods_by_name['RegisterUser']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['RegisterUser']._serialized_options = b'\220\002\002\252\273\030\"\010\001\022\002\010\005\032\032\t\232\231\231\231\231\371X@\022\006\020\200\312\265\356\001\031\000\000\000\000\000\300X@\202\323\344\223\002\016\"\t/v1/users:\001*'
   _globals['_IDENTITYSERVICE'].methods_by_name['Login']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['Login']._serialized_options = b'\220\002\002\252\273\030\"\010\001\022\002\010\005\032\032\t\232\231\231\231\231\371X@\022\006\020\200\312\265\356\001\031\000\000\000\000\000\300X@\202\323\344\223\002\021\"\014/v1/sessions:\001*'
-  _globals['_IDENTITYSERVICE'].methods_by_name['Refresh']._loaded_options = None
-  _globals['_IDENTITYSERVICE'].methods_by_name['Refresh']._serialized_options = b'\220\002\002\252\273\030!\010\001\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@\202\323\344\223\002\031\"\024/v1/sessions:refresh:\001*'
+  _globals['_IDENTITYSERVICE'].methods_by_name['RefreshSession']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['RefreshSession']._serialized_options = b'\220\002\002\252\273\030\002\010\001\202\323\344\223\002\031\"\024/v1/sessions:refresh:\001*'
   _globals['_IDENTITYSERVICE'].methods_by_name['Logout']._loaded_options = None
-  _globals['_IDENTITYSERVICE'].methods_by_name['Logout']._serialized_options = b'\220\002\002\252\273\030!\010\001\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@\202\323\344\223\002\030\"\023/v1/sessions:logout:\001*'
+  _globals['_IDENTITYSERVICE'].methods_by_name['Logout']._serialized_options = b'\220\002\002\252\273\030\002\010\001\202\323\344\223\002\030\"\023/v1/sessions:logout:\001*'
   _globals['_IDENTITYSERVICE'].methods_by_name['GetProfile']._loaded_options = None
-  _globals['_IDENTITYSERVICE'].methods_by_name['GetProfile']._serialized_options = b'\220\002\001\252\273\030!\010\002\022\002\010\001\032\031\t\232\231\231\231\231\371X@\022\005\020\200\302\327/\031\000\000\000\000\000\300X@\202\323\344\223\002\r\022\013/v1/profile'
+  _globals['_IDENTITYSERVICE'].methods_by_name['GetProfile']._serialized_options = b'\220\002\001\252\273\030\037\022\002\010\001\032\031\t\232\231\231\231\231\371X@\022\005\020\200\302\327/\031\000\000\000\000\000\300X@\202\323\344\223\002\r\022\013/v1/profile'
   _globals['_IDENTITYSERVICE'].methods_by_name['UpdateProfile']._loaded_options = None
-  _globals['_IDENTITYSERVICE'].methods_by_name['UpdateProfile']._serialized_options = b'\220\002\002\252\273\030!\010\002\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@\202\323\344\223\002\0202\013/v1/profile:\001*'
+  _globals['_IDENTITYSERVICE'].methods_by_name['UpdateProfile']._serialized_options = b'\220\002\002\202\323\344\223\002\0202\013/v1/profile:\001*'
   _globals['_IDENTITYSERVICE'].methods_by_name['SetRoles']._loaded_options = None
-  _globals['_IDENTITYSERVICE'].methods_by_name['SetRoles']._serialized_options = b'\220\002\002\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\036\032\031/v1/users/{user_id}/roles:\001*'
+  _globals['_IDENTITYSERVICE'].methods_by_name['SetRoles']._serialized_options = b'\220\002\002\252\273\030\004\010\003\032\000\202\323\344\223\002\036\032\031/v1/users/{user_id}/roles:\001*'
   _globals['_IDENTITYSERVICE'].methods_by_name['RotateSigningKey']._loaded_options = None
-  _globals['_IDENTITYSERVICE'].methods_by_name['RotateSigningKey']._serialized_options = b'\220\002\002\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\034\"\027/v1/signing-keys:rotate:\001*'
-  _globals['_REGISTERREQUEST']._serialized_start=266
-  _globals['_REGISTERREQUEST']._serialized_end=460
-  _globals['_REGISTERRESPONSE']._serialized_start=462
-  _globals['_REGISTERRESPONSE']._serialized_end=529
-  _globals['_LOGINREQUEST']._serialized_start=531
-  _globals['_LOGINREQUEST']._serialized_end=635
-  _globals['_LOGINRESPONSE']._serialized_start=637
-  _globals['_LOGINRESPONSE']._serialized_end=702
-  _globals['_REFRESHREQUEST']._serialized_start=704
-  _globals['_REFRESHREQUEST']._serialized_end=805
-  _globals['_REFRESHRESPONSE']._serialized_start=807
-  _globals['_REFRESHRESPONSE']._serialized_end=874
-  _globals['_LOGOUTREQUEST']._serialized_start=876
-  _globals['_LOGOUTREQUEST']._serialized_end=976
-  _globals['_LOGOUTRESPONSE']._serialized_start=978
-  _globals['_LOGOUTRESPONSE']._serialized_end=994
-  _globals['_GETPROFILEREQUEST']._serialized_start=996
-  _globals['_GETPROFILEREQUEST']._serialized_end=1015
-  _globals['_GETPROFILERESPONSE']._serialized_start=1017
-  _globals['_GETPROFILERESPONSE']._serialized_end=1086
-  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1089
-  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1700
-  _globals['_UPDATEPROFILERESPONSE']._serialized_start=1702
-  _globals['_UPDATEPROFILERESPONSE']._serialized_end=1774
-  _globals['_SETROLESREQUEST']._serialized_start=1777
-  _globals['_SETROLESREQUEST']._serialized_end=2010
-  _globals['_SETROLESRESPONSE']._serialized_start=2012
-  _globals['_SETROLESRESPONSE']._serialized_end=2079
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=2081
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=2136
-  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_start=2138
-  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_end=2227
-  _globals['_IDENTITYSERVICE']._serialized_start=2230
-  _globals['_IDENTITYSERVICE']._serialized_end=3525
+  _globals['_IDENTITYSERVICE'].methods_by_name['RotateSigningKey']._serialized_options = b'\220\002\002\252\273\030\004\010\003\032\000\202\323\344\223\002\034\"\027/v1/signing-keys:rotate:\001*'
+  _globals['_REGISTERUSERREQUEST']._serialized_start=299
+  _globals['_REGISTERUSERREQUEST']._serialized_end=513
+  _globals['_REGISTERUSERRESPONSE']._serialized_start=515
+  _globals['_REGISTERUSERRESPONSE']._serialized_end=586
+  _globals['_LOGINREQUEST']._serialized_start=588
+  _globals['_LOGINREQUEST']._serialized_end=704
+  _globals['_LOGINRESPONSE']._serialized_start=706
+  _globals['_LOGINRESPONSE']._serialized_end=771
+  _globals['_REFRESHSESSIONREQUEST']._serialized_start=773
+  _globals['_REFRESHSESSIONREQUEST']._serialized_end=889
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_start=891
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_end=965
+  _globals['_LOGOUTREQUEST']._serialized_start=967
+  _globals['_LOGOUTREQUEST']._serialized_end=1075
+  _globals['_LOGOUTRESPONSE']._serialized_start=1077
+  _globals['_LOGOUTRESPONSE']._serialized_end=1093
+  _globals['_GETPROFILEREQUEST']._serialized_start=1095
+  _globals['_GETPROFILEREQUEST']._serialized_end=1114
+  _globals['_GETPROFILERESPONSE']._serialized_start=1116
+  _globals['_GETPROFILERESPONSE']._serialized_end=1185
+  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1188
+  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1815
+  _globals['_UPDATEPROFILERESPONSE']._serialized_start=1817
+  _globals['_UPDATEPROFILERESPONSE']._serialized_end=1889
+  _globals['_SETROLESREQUEST']._serialized_start=1892
+  _globals['_SETROLESREQUEST']._serialized_end=2137
+  _globals['_SETROLESRESPONSE']._serialized_start=2139
+  _globals['_SETROLESRESPONSE']._serialized_end=2206
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=2208
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=2267
+  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_start=2269
+  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_end=2362
+  _globals['_IDENTITYSERVICE']._serialized_start=2365
+  _globals['_IDENTITYSERVICE']._serialized_end=3626
 # @@protoc_insertion_point(module_scope)

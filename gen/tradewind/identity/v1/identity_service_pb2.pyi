@@ -22,7 +22,7 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class RegisterRequest(_message.Message):
+class RegisterUserRequest(_message.Message):
     """A new account."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -55,10 +55,10 @@ class RegisterRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RegisterRequest: _TypeAlias = RegisterRequest  # noqa: Y015
+Global___RegisterUserRequest: _TypeAlias = RegisterUserRequest  # noqa: Y015
 
 @_typing.final
-class RegisterResponse(_message.Message):
+class RegisterUserResponse(_message.Message):
     """The new account."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -79,7 +79,7 @@ class RegisterResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RegisterResponse: _TypeAlias = RegisterResponse  # noqa: Y015
+Global___RegisterUserResponse: _TypeAlias = RegisterUserResponse  # noqa: Y015
 
 @_typing.final
 class LoginRequest(_message.Message):
@@ -138,7 +138,7 @@ class LoginResponse(_message.Message):
 Global___LoginResponse: _TypeAlias = LoginResponse  # noqa: Y015
 
 @_typing.final
-class RefreshRequest(_message.Message):
+class RefreshSessionRequest(_message.Message):
     """A refresh token, to be exchanged."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -163,10 +163,10 @@ class RefreshRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RefreshRequest: _TypeAlias = RefreshRequest  # noqa: Y015
+Global___RefreshSessionRequest: _TypeAlias = RefreshSessionRequest  # noqa: Y015
 
 @_typing.final
-class RefreshResponse(_message.Message):
+class RefreshSessionResponse(_message.Message):
     """The session goes on."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -187,7 +187,7 @@ class RefreshResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RefreshResponse: _TypeAlias = RefreshResponse  # noqa: Y015
+Global___RefreshSessionResponse: _TypeAlias = RefreshSessionResponse  # noqa: Y015
 
 @_typing.final
 class LogoutRequest(_message.Message):
@@ -418,22 +418,22 @@ class RotateSigningKeyResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KEY_ID_FIELD_NUMBER: _builtins.int
-    ACTIVE_AT_FIELD_NUMBER: _builtins.int
+    ACTIVATE_TIME_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """The key's id, as in the header of the tokens it signs."""
     @_builtins.property
-    def active_at(self) -> _timestamp_pb2.Timestamp:
+    def activate_time(self) -> _timestamp_pb2.Timestamp:
         """From when on tokens are signed with it: late enough for every verifier to have fetched it."""
 
     def __init__(
         self,
         *,
         key_id: _builtins.str = ...,
-        active_at: _timestamp_pb2.Timestamp | None = ...,
+        activate_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "key_id", b"key_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "key_id", b"key_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

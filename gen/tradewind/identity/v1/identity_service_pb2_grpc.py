@@ -35,20 +35,20 @@ class IdentityServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Register = channel.unary_unary(
-                '/tradewind.identity.v1.IdentityService/Register',
-                request_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterRequest.SerializeToString,
-                response_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterResponse.FromString,
+        self.RegisterUser = channel.unary_unary(
+                '/tradewind.identity.v1.IdentityService/RegisterUser',
+                request_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterUserRequest.SerializeToString,
+                response_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterUserResponse.FromString,
                 _registered_method=True)
         self.Login = channel.unary_unary(
                 '/tradewind.identity.v1.IdentityService/Login',
                 request_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.LoginRequest.SerializeToString,
                 response_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.LoginResponse.FromString,
                 _registered_method=True)
-        self.Refresh = channel.unary_unary(
-                '/tradewind.identity.v1.IdentityService/Refresh',
-                request_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshRequest.SerializeToString,
-                response_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshResponse.FromString,
+        self.RefreshSession = channel.unary_unary(
+                '/tradewind.identity.v1.IdentityService/RefreshSession',
+                request_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshSessionRequest.SerializeToString,
+                response_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshSessionResponse.FromString,
                 _registered_method=True)
         self.Logout = channel.unary_unary(
                 '/tradewind.identity.v1.IdentityService/Logout',
@@ -81,7 +81,7 @@ class IdentityServiceServicer:
     """Users, sessions and the keys that sign access tokens.
     """
 
-    def Register(self, request, context):
+    def RegisterUser(self, request, context):
         """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT
         `PASSWORD_TOO_COMMON`; RESOURCE_EXHAUSTED `HASHING_BUSY`: ask again.
         """
@@ -98,7 +98,7 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Refresh(self, request, context):
+    def RefreshSession(self, request, context):
         """Exchanges a refresh token for a new pair. Using one twice ends the whole session, since one of the two users stole
         it. Errors: UNAUTHENTICATED `REFRESH_TOKEN_REFUSED`, `REFRESH_TOKEN_REUSED`.
         """
@@ -146,20 +146,20 @@ class IdentityServiceServicer:
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Register': grpc.unary_unary_rpc_method_handler(
-                    servicer.Register,
-                    request_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterRequest.FromString,
-                    response_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterResponse.SerializeToString,
+            'RegisterUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterUser,
+                    request_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterUserRequest.FromString,
+                    response_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterUserResponse.SerializeToString,
             ),
             'Login': grpc.unary_unary_rpc_method_handler(
                     servicer.Login,
                     request_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.LoginRequest.FromString,
                     response_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.LoginResponse.SerializeToString,
             ),
-            'Refresh': grpc.unary_unary_rpc_method_handler(
-                    servicer.Refresh,
-                    request_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshRequest.FromString,
-                    response_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshResponse.SerializeToString,
+            'RefreshSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshSession,
+                    request_deserializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshSessionRequest.FromString,
+                    response_serializer=tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshSessionResponse.SerializeToString,
             ),
             'Logout': grpc.unary_unary_rpc_method_handler(
                     servicer.Logout,
@@ -199,7 +199,7 @@ class IdentityService:
     """
 
     @staticmethod
-    def Register(request,
+    def RegisterUser(request,
             target,
             options=(),
             channel_credentials=None,
@@ -212,9 +212,9 @@ class IdentityService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.identity.v1.IdentityService/Register',
-            tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterRequest.SerializeToString,
-            tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterResponse.FromString,
+            '/tradewind.identity.v1.IdentityService/RegisterUser',
+            tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterUserRequest.SerializeToString,
+            tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RegisterUserResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -253,7 +253,7 @@ class IdentityService:
             _registered_method=True)
 
     @staticmethod
-    def Refresh(request,
+    def RefreshSession(request,
             target,
             options=(),
             channel_credentials=None,
@@ -266,9 +266,9 @@ class IdentityService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.identity.v1.IdentityService/Refresh',
-            tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshRequest.SerializeToString,
-            tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshResponse.FromString,
+            '/tradewind.identity.v1.IdentityService/RefreshSession',
+            tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshSessionRequest.SerializeToString,
+            tradewind_dot_identity_dot_v1_dot_identity__service__pb2.RefreshSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -16,7 +16,7 @@ class IdentityServiceStub:
     """Users, sessions and the keys that sign access tokens."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Register: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RegisterRequest, _identity_service_pb2.RegisterResponse]
+    RegisterUser: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RegisterUserRequest, _identity_service_pb2.RegisterUserResponse]
     """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT
     `PASSWORD_TOO_COMMON`; RESOURCE_EXHAUSTED `HASHING_BUSY`: ask again.
     """
@@ -25,7 +25,7 @@ class IdentityServiceStub:
     `CREDENTIALS_REFUSED`; RESOURCE_EXHAUSTED `LOGIN_LOCKED`, with the time to wait, after ten failures (whether or not
     the address has an account), or `HASHING_BUSY`: ask again.
     """
-    Refresh: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RefreshRequest, _identity_service_pb2.RefreshResponse]
+    RefreshSession: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RefreshSessionRequest, _identity_service_pb2.RefreshSessionResponse]
     """Exchanges a refresh token for a new pair. Using one twice ends the whole session, since one of the two users stole
     it. Errors: UNAUTHENTICATED `REFRESH_TOKEN_REFUSED`, `REFRESH_TOKEN_REUSED`.
     """
@@ -48,11 +48,11 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Users, sessions and the keys that sign access tokens."""
 
     @_abc_1.abstractmethod
-    def Register(
+    def RegisterUser(
         self,
-        request: _identity_service_pb2.RegisterRequest,
-        context: _aio.ServicerContext[_identity_service_pb2.RegisterRequest, _abc.Awaitable[_identity_service_pb2.RegisterResponse]],
-    ) -> _abc.Awaitable[_identity_service_pb2.RegisterResponse]:
+        request: _identity_service_pb2.RegisterUserRequest,
+        context: _aio.ServicerContext[_identity_service_pb2.RegisterUserRequest, _abc.Awaitable[_identity_service_pb2.RegisterUserResponse]],
+    ) -> _abc.Awaitable[_identity_service_pb2.RegisterUserResponse]:
         """Opens an account with the role `customer`. Errors: ALREADY_EXISTS `EMAIL_TAKEN`; INVALID_ARGUMENT
         `PASSWORD_TOO_COMMON`; RESOURCE_EXHAUSTED `HASHING_BUSY`: ask again.
         """
@@ -69,11 +69,11 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def Refresh(
+    def RefreshSession(
         self,
-        request: _identity_service_pb2.RefreshRequest,
-        context: _aio.ServicerContext[_identity_service_pb2.RefreshRequest, _abc.Awaitable[_identity_service_pb2.RefreshResponse]],
-    ) -> _abc.Awaitable[_identity_service_pb2.RefreshResponse]:
+        request: _identity_service_pb2.RefreshSessionRequest,
+        context: _aio.ServicerContext[_identity_service_pb2.RefreshSessionRequest, _abc.Awaitable[_identity_service_pb2.RefreshSessionResponse]],
+    ) -> _abc.Awaitable[_identity_service_pb2.RefreshSessionResponse]:
         """Exchanges a refresh token for a new pair. Using one twice ends the whole session, since one of the two users stole
         it. Errors: UNAUTHENTICATED `REFRESH_TOKEN_REFUSED`, `REFRESH_TOKEN_REUSED`.
         """

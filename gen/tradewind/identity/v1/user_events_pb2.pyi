@@ -27,7 +27,7 @@ class UserRegistered(_message.Message):
     AGGREGATE_VERSION_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
-    REGISTERED_AT_FIELD_NUMBER: _builtins.int
+    REGISTER_TIME_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user's id, a UUIDv7."""
     aggregate_version: _builtins.int
@@ -37,7 +37,7 @@ class UserRegistered(_message.Message):
     display_name: _builtins.str
     """How the user wants to be called."""
     @_builtins.property
-    def registered_at(self) -> _timestamp_pb2.Timestamp:
+    def register_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
 
     def __init__(
@@ -47,11 +47,11 @@ class UserRegistered(_message.Message):
         aggregate_version: _builtins.int = ...,
         email: _builtins.str = ...,
         display_name: _builtins.str = ...,
-        registered_at: _timestamp_pb2.Timestamp | None = ...,
+        register_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["registered_at", b"registered_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["register_time", b"register_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregate_version", b"aggregate_version", "display_name", b"display_name", "email", b"email", "registered_at", b"registered_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregate_version", b"aggregate_version", "display_name", b"display_name", "email", b"email", "register_time", b"register_time", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

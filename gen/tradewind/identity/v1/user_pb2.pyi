@@ -54,7 +54,7 @@ class Profile(_message.Message):
     EMAIL_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
-    REGISTERED_AT_FIELD_NUMBER: _builtins.int
+    REGISTER_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user's id, a UUIDv7. Set by the server."""
@@ -69,7 +69,7 @@ class Profile(_message.Message):
         """The roles, in ascending order. Changed by staff alone."""
 
     @_builtins.property
-    def registered_at(self) -> _timestamp_pb2.Timestamp:
+    def register_time(self) -> _timestamp_pb2.Timestamp:
         """When the user registered."""
 
     def __init__(
@@ -79,12 +79,12 @@ class Profile(_message.Message):
         email: _builtins.str = ...,
         display_name: _builtins.str = ...,
         roles: _abc.Iterable[Global___Role.ValueType] | None = ...,
-        registered_at: _timestamp_pb2.Timestamp | None = ...,
+        register_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["registered_at", b"registered_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["register_time", b"register_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "email", b"email", "etag", b"etag", "registered_at", b"registered_at", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "email", b"email", "etag", b"etag", "register_time", b"register_time", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -97,32 +97,32 @@ class TokenPair(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
-    ACCESS_TOKEN_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    ACCESS_TOKEN_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
-    REFRESH_TOKEN_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    REFRESH_TOKEN_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     access_token: _builtins.str
     """A JWT (ES256, `typ: at+jwt`) for the `authorization: Bearer` metadata."""
     refresh_token: _builtins.str
-    """An opaque token that `Refresh` takes exactly once."""
+    """An opaque token that `RefreshSession` takes exactly once."""
     @_builtins.property
-    def access_token_expires_at(self) -> _timestamp_pb2.Timestamp:
+    def access_token_expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the access token ends, ten minutes after it was issued."""
 
     @_builtins.property
-    def refresh_token_expires_at(self) -> _timestamp_pb2.Timestamp:
+    def refresh_token_expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the refresh token ends if it is not used, thirty days after it was issued."""
 
     def __init__(
         self,
         *,
         access_token: _builtins.str = ...,
-        access_token_expires_at: _timestamp_pb2.Timestamp | None = ...,
+        access_token_expire_time: _timestamp_pb2.Timestamp | None = ...,
         refresh_token: _builtins.str = ...,
-        refresh_token_expires_at: _timestamp_pb2.Timestamp | None = ...,
+        refresh_token_expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access_token_expires_at", b"access_token_expires_at", "refresh_token_expires_at", b"refresh_token_expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_token_expire_time", b"access_token_expire_time", "refresh_token_expire_time", b"refresh_token_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "access_token_expires_at", b"access_token_expires_at", "refresh_token", b"refresh_token", "refresh_token_expires_at", b"refresh_token_expires_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "access_token_expire_time", b"access_token_expire_time", "refresh_token", b"refresh_token", "refresh_token_expire_time", b"refresh_token_expire_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,79 +24,82 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from tradewind.inventory.v1 import stock_pb2 as tradewind_dot_inventory_dot_v1_dot_stock__pb2
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.tradewind/inventory/v1/inventory_service.proto\x12\x16tradewind.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\"tradewind/inventory/v1/stock.proto\x1a tradewind/policy/v1/policy.proto\"\xf4\x01\n\x0eReserveRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\xa7\x01\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLineBu\xbaHr\x92\x01\x04\x08\x01\x10\x64\xba\x01h\n\x10lines.unique_sku\x12$each SKU must stand in one line only\x1a.this.map(line, line.sku.upperAscii()).unique()\"K\n\x0fReserveResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"J\n\x0eReleaseRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"K\n\x0fReleaseResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"I\n\rCommitRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"J\n\x0e\x43ommitResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"\xb0\x01\n\x12\x41\x64justStockRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x03sku\x18\x02 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12%\n\x05\x64\x65lta\x18\x03 \x01(\x03\x42\x16\xbaH\x13\"\x11\x18\xc0\x84=(\xc0\xfb\xc2\xff\xff\xff\xff\xff\xff\x01\x38\x00\x12\"\n\x04note\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\"\x87\x01\n\x13\x41\x64justStockResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12:\n\x0c\x61vailability\x18\x04 \x01(\x0b\x32$.tradewind.inventory.v1.Availability\"W\n\x16GetAvailabilityRequest\x12=\n\x04skus\x18\x01 \x03(\tB/\xbaH,\x92\x01)\x08\x01\x10\x64\x18\x01\"!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"U\n\x17GetAvailabilityResponse\x12:\n\x0c\x61vailability\x18\x01 \x03(\x0b\x32$.tradewind.inventory.v1.Availability\"3\n\x15GetReservationRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"R\n\x16GetReservationResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation2\x97\x07\n\x10InventoryService\x12\x84\x01\n\x07Reserve\x12&.tradewind.inventory.v1.ReserveRequest\x1a\'.tradewind.inventory.v1.ReserveResponse\"(\x90\x02\x02\xaa\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x12\x84\x01\n\x07Release\x12&.tradewind.inventory.v1.ReleaseRequest\x1a\'.tradewind.inventory.v1.ReleaseResponse\"(\x90\x02\x02\xaa\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x12\x81\x01\n\x06\x43ommit\x12%.tradewind.inventory.v1.CommitRequest\x1a&.tradewind.inventory.v1.CommitResponse\"(\x90\x02\x02\xaa\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x12\x95\x01\n\x0b\x41\x64justStock\x12*.tradewind.inventory.v1.AdjustStockRequest\x1a+.tradewind.inventory.v1.AdjustStockResponse\")\x90\x02\x02\xaa\xbb\x18\x07\x08\x03\x12\x03\x08\x90\x1c\x82\xd3\xe4\x93\x02\x15\"\x10/v1/stock:adjust:\x01*(\x01\x30\x01\x12\xb4\x01\n\x0fGetAvailability\x12..tradewind.inventory.v1.GetAvailabilityRequest\x1a/.tradewind.inventory.v1.GetAvailabilityResponse\"@\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/availability\x12\xa1\x01\n\x0eGetReservation\x12-.tradewind.inventory.v1.GetReservationRequest\x1a..tradewind.inventory.v1.GetReservationResponse\"0\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/reservations/{order_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.tradewind/inventory/v1/inventory_service.proto\x12\x16tradewind.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"tradewind/inventory/v1/stock.proto\x1a tradewind/policy/v1/policy.proto\"\x85\x02\n\x13ReserveStockRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x08order_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\xab\x01\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLineBy\xe2\x41\x01\x02\xbaHr\x92\x01\x04\x08\x01\x10\x64\xba\x01h\n\x10lines.unique_sku\x12$each SKU must stand in one line only\x1a.this.map(line, line.sku.upperAscii()).unique()\"P\n\x14ReserveStockResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"W\n\x13ReleaseStockRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x08order_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"P\n\x14ReleaseStockResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"V\n\x12\x43ommitStockRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x08order_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"O\n\x13\x43ommitStockResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation\"\xc0\x01\n\x12\x41\x64justStockRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x35\n\x03sku\x18\x02 \x01(\tB(\xe2\x41\x01\x02\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12)\n\x05\x64\x65lta\x18\x03 \x01(\x03\x42\x1a\xe2\x41\x01\x02\xbaH\x13\"\x11\x18\xc0\x84=(\xc0\xfb\xc2\xff\xff\xff\xff\xff\xff\x01\x38\x00\x12&\n\x04note\x18\x04 \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\"\xb3\x01\n\x13\x41\x64justStockResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12:\n\x07refusal\x18\x03 \x01(\x0e\x32).tradewind.inventory.v1.AdjustmentRefusal\x12:\n\x0c\x61vailability\x18\x04 \x01(\x0b\x32$.tradewind.inventory.v1.Availability\"[\n\x16GetAvailabilityRequest\x12\x41\n\x04skus\x18\x01 \x03(\tB3\xe2\x41\x01\x02\xbaH,\x92\x01)\x08\x01\x10\x64\x18\x01\"!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\"U\n\x17GetAvailabilityResponse\x12:\n\x0c\x61vailability\x18\x01 \x03(\x0b\x32$.tradewind.inventory.v1.Availability\"7\n\x15GetReservationRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"R\n\x16GetReservationResponse\x12\x38\n\x0breservation\x18\x01 \x01(\x0b\x32#.tradewind.inventory.v1.Reservation2\xfd\x06\n\x10InventoryService\x12n\n\x0cReserveStock\x12+.tradewind.inventory.v1.ReserveStockRequest\x1a,.tradewind.inventory.v1.ReserveStockResponse\"\x03\x90\x02\x02\x12n\n\x0cReleaseStock\x12+.tradewind.inventory.v1.ReleaseStockRequest\x1a,.tradewind.inventory.v1.ReleaseStockResponse\"\x03\x90\x02\x02\x12k\n\x0b\x43ommitStock\x12*.tradewind.inventory.v1.CommitStockRequest\x1a+.tradewind.inventory.v1.CommitStockResponse\"\x03\x90\x02\x02\x12\x97\x01\n\x0b\x41\x64justStock\x12*.tradewind.inventory.v1.AdjustStockRequest\x1a+.tradewind.inventory.v1.AdjustStockResponse\"+\x90\x02\x02\xaa\xbb\x18\t\x08\x03\x12\x03\x08\x90\x1c\x1a\x00\x82\xd3\xe4\x93\x02\x15\"\x10/v1/stock:adjust:\x01*(\x01\x30\x01\x12\xb4\x01\n\x0fGetAvailability\x12..tradewind.inventory.v1.GetAvailabilityRequest\x1a/.tradewind.inventory.v1.GetAvailabilityResponse\"@\x90\x02\x01\xaa\xbb\x18!\x08\x01\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/availability\x12\xa3\x01\n\x0eGetReservation\x12-.tradewind.inventory.v1.GetReservationRequest\x1a..tradewind.inventory.v1.GetReservationResponse\"2\x90\x02\x01\xaa\xbb\x18\x08\x08\x03\x12\x02\x08\x01\x1a\x00\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/reservations/{order_id}\x1a%\xba\xbb\x18!\x08\x04\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.inventory.v1.inventory_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESERVEREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_RESERVEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_RESERVEREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_RESERVEREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_RESERVEREQUEST'].fields_by_name['lines']._loaded_options = None
-  _globals['_RESERVEREQUEST'].fields_by_name['lines']._serialized_options = b'\272Hr\222\001\004\010\001\020d\272\001h\n\020lines.unique_sku\022$each SKU must stand in one line only\032.this.map(line, line.sku.upperAscii()).unique()'
-  _globals['_RELEASEREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_RELEASEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_RELEASEREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_RELEASEREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_COMMITREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_COMMITREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_COMMITREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_COMMITREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RESERVESTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RESERVESTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_RESERVESTOCKREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_RESERVESTOCKREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_RESERVESTOCKREQUEST'].fields_by_name['lines']._loaded_options = None
+  _globals['_RESERVESTOCKREQUEST'].fields_by_name['lines']._serialized_options = b'\342A\001\002\272Hr\222\001\004\010\001\020d\272\001h\n\020lines.unique_sku\022$each SKU must stand in one line only\032.this.map(line, line.sku.upperAscii()).unique()'
+  _globals['_RELEASESTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RELEASESTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_RELEASESTOCKREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_RELEASESTOCKREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_COMMITSTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_COMMITSTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_COMMITSTOCKREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_COMMITSTOCKREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['sku']._loaded_options = None
-  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['sku']._serialized_options = b'\272H!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['sku']._serialized_options = b'\342A\001\002\272H!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
   _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['delta']._loaded_options = None
-  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['delta']._serialized_options = b'\272H\023\"\021\030\300\204=(\300\373\302\377\377\377\377\377\377\0018\000'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['delta']._serialized_options = b'\342A\001\002\272H\023\"\021\030\300\204=(\300\373\302\377\377\377\377\377\377\0018\000'
   _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['note']._serialized_options = b'\272H\021r\017\030\310\0012\n^[^\\x00]*$'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['note']._serialized_options = b'\342A\001\001\272H\021r\017\030\310\0012\n^[^\\x00]*$'
   _globals['_GETAVAILABILITYREQUEST'].fields_by_name['skus']._loaded_options = None
-  _globals['_GETAVAILABILITYREQUEST'].fields_by_name['skus']._serialized_options = b'\272H,\222\001)\010\001\020d\030\001\"!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
+  _globals['_GETAVAILABILITYREQUEST'].fields_by_name['skus']._serialized_options = b'\342A\001\002\272H,\222\001)\010\001\020d\030\001\"!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
   _globals['_GETRESERVATIONREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_GETRESERVATIONREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_INVENTORYSERVICE'].methods_by_name['Reserve']._loaded_options = None
-  _globals['_INVENTORYSERVICE'].methods_by_name['Reserve']._serialized_options = b'\220\002\002\252\273\030!\010\004\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\302\327/\031\000\000\000\000\000\300X@'
-  _globals['_INVENTORYSERVICE'].methods_by_name['Release']._loaded_options = None
-  _globals['_INVENTORYSERVICE'].methods_by_name['Release']._serialized_options = b'\220\002\002\252\273\030!\010\004\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\302\327/\031\000\000\000\000\000\300X@'
-  _globals['_INVENTORYSERVICE'].methods_by_name['Commit']._loaded_options = None
-  _globals['_INVENTORYSERVICE'].methods_by_name['Commit']._serialized_options = b'\220\002\002\252\273\030!\010\004\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\302\327/\031\000\000\000\000\000\300X@'
+  _globals['_GETRESERVATIONREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_INVENTORYSERVICE']._loaded_options = None
+  _globals['_INVENTORYSERVICE']._serialized_options = b'\272\273\030!\010\004\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\302\327/\031\000\000\000\000\000\300X@'
+  _globals['_INVENTORYSERVICE'].methods_by_name['ReserveStock']._loaded_options = None
+  _globals['_INVENTORYSERVICE'].methods_by_name['ReserveStock']._serialized_options = b'\220\002\002'
+  _globals['_INVENTORYSERVICE'].methods_by_name['ReleaseStock']._loaded_options = None
+  _globals['_INVENTORYSERVICE'].methods_by_name['ReleaseStock']._serialized_options = b'\220\002\002'
+  _globals['_INVENTORYSERVICE'].methods_by_name['CommitStock']._loaded_options = None
+  _globals['_INVENTORYSERVICE'].methods_by_name['CommitStock']._serialized_options = b'\220\002\002'
   _globals['_INVENTORYSERVICE'].methods_by_name['AdjustStock']._loaded_options = None
-  _globals['_INVENTORYSERVICE'].methods_by_name['AdjustStock']._serialized_options = b'\220\002\002\252\273\030\007\010\003\022\003\010\220\034\202\323\344\223\002\025\"\020/v1/stock:adjust:\001*'
+  _globals['_INVENTORYSERVICE'].methods_by_name['AdjustStock']._serialized_options = b'\220\002\002\252\273\030\t\010\003\022\003\010\220\034\032\000\202\323\344\223\002\025\"\020/v1/stock:adjust:\001*'
   _globals['_INVENTORYSERVICE'].methods_by_name['GetAvailability']._loaded_options = None
   _globals['_INVENTORYSERVICE'].methods_by_name['GetAvailability']._serialized_options = b'\220\002\001\252\273\030!\010\001\022\002\010\001\032\031\t\232\231\231\231\231\371X@\022\005\020\200\341\353\027\031\000\000\000\000\000\300X@\202\323\344\223\002\022\022\020/v1/availability'
   _globals['_INVENTORYSERVICE'].methods_by_name['GetReservation']._loaded_options = None
-  _globals['_INVENTORYSERVICE'].methods_by_name['GetReservation']._serialized_options = b'\220\002\001\252\273\030\006\010\003\022\002\010\001\202\323\344\223\002\035\022\033/v1/reservations/{order_id}'
-  _globals['_RESERVEREQUEST']._serialized_start=204
-  _globals['_RESERVEREQUEST']._serialized_end=448
-  _globals['_RESERVERESPONSE']._serialized_start=450
-  _globals['_RESERVERESPONSE']._serialized_end=525
-  _globals['_RELEASEREQUEST']._serialized_start=527
-  _globals['_RELEASEREQUEST']._serialized_end=601
-  _globals['_RELEASERESPONSE']._serialized_start=603
-  _globals['_RELEASERESPONSE']._serialized_end=678
-  _globals['_COMMITREQUEST']._serialized_start=680
-  _globals['_COMMITREQUEST']._serialized_end=753
-  _globals['_COMMITRESPONSE']._serialized_start=755
-  _globals['_COMMITRESPONSE']._serialized_end=829
-  _globals['_ADJUSTSTOCKREQUEST']._serialized_start=832
-  _globals['_ADJUSTSTOCKREQUEST']._serialized_end=1008
-  _globals['_ADJUSTSTOCKRESPONSE']._serialized_start=1011
-  _globals['_ADJUSTSTOCKRESPONSE']._serialized_end=1146
-  _globals['_GETAVAILABILITYREQUEST']._serialized_start=1148
-  _globals['_GETAVAILABILITYREQUEST']._serialized_end=1235
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=1237
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=1322
-  _globals['_GETRESERVATIONREQUEST']._serialized_start=1324
-  _globals['_GETRESERVATIONREQUEST']._serialized_end=1375
-  _globals['_GETRESERVATIONRESPONSE']._serialized_start=1377
-  _globals['_GETRESERVATIONRESPONSE']._serialized_end=1459
-  _globals['_INVENTORYSERVICE']._serialized_start=1462
-  _globals['_INVENTORYSERVICE']._serialized_end=2381
+  _globals['_INVENTORYSERVICE'].methods_by_name['GetReservation']._serialized_options = b'\220\002\001\252\273\030\010\010\003\022\002\010\001\032\000\202\323\344\223\002\035\022\033/v1/reservations/{order_id}'
+  _globals['_RESERVESTOCKREQUEST']._serialized_start=237
+  _globals['_RESERVESTOCKREQUEST']._serialized_end=498
+  _globals['_RESERVESTOCKRESPONSE']._serialized_start=500
+  _globals['_RESERVESTOCKRESPONSE']._serialized_end=580
+  _globals['_RELEASESTOCKREQUEST']._serialized_start=582
+  _globals['_RELEASESTOCKREQUEST']._serialized_end=669
+  _globals['_RELEASESTOCKRESPONSE']._serialized_start=671
+  _globals['_RELEASESTOCKRESPONSE']._serialized_end=751
+  _globals['_COMMITSTOCKREQUEST']._serialized_start=753
+  _globals['_COMMITSTOCKREQUEST']._serialized_end=839
+  _globals['_COMMITSTOCKRESPONSE']._serialized_start=841
+  _globals['_COMMITSTOCKRESPONSE']._serialized_end=920
+  _globals['_ADJUSTSTOCKREQUEST']._serialized_start=923
+  _globals['_ADJUSTSTOCKREQUEST']._serialized_end=1115
+  _globals['_ADJUSTSTOCKRESPONSE']._serialized_start=1118
+  _globals['_ADJUSTSTOCKRESPONSE']._serialized_end=1297
+  _globals['_GETAVAILABILITYREQUEST']._serialized_start=1299
+  _globals['_GETAVAILABILITYREQUEST']._serialized_end=1390
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=1392
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=1477
+  _globals['_GETRESERVATIONREQUEST']._serialized_start=1479
+  _globals['_GETRESERVATIONREQUEST']._serialized_end=1534
+  _globals['_GETRESERVATIONRESPONSE']._serialized_start=1536
+  _globals['_GETRESERVATIONRESPONSE']._serialized_end=1618
+  _globals['_INVENTORYSERVICE']._serialized_start=1621
+  _globals['_INVENTORYSERVICE']._serialized_end=2514
 # @@protoc_insertion_point(module_scope)

@@ -20,7 +20,7 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class ReserveRequest(_message.Message):
+class ReserveStockRequest(_message.Message):
     """Stock to hold."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -49,10 +49,10 @@ class ReserveRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReserveRequest: _TypeAlias = ReserveRequest  # noqa: Y015
+Global___ReserveStockRequest: _TypeAlias = ReserveStockRequest  # noqa: Y015
 
 @_typing.final
-class ReserveResponse(_message.Message):
+class ReserveStockResponse(_message.Message):
     """The stock is held."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -73,10 +73,10 @@ class ReserveResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReserveResponse: _TypeAlias = ReserveResponse  # noqa: Y015
+Global___ReserveStockResponse: _TypeAlias = ReserveStockResponse  # noqa: Y015
 
 @_typing.final
-class ReleaseRequest(_message.Message):
+class ReleaseStockRequest(_message.Message):
     """Held stock to give back."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -99,10 +99,10 @@ class ReleaseRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReleaseRequest: _TypeAlias = ReleaseRequest  # noqa: Y015
+Global___ReleaseStockRequest: _TypeAlias = ReleaseStockRequest  # noqa: Y015
 
 @_typing.final
-class ReleaseResponse(_message.Message):
+class ReleaseStockResponse(_message.Message):
     """The order holds nothing any more."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -123,10 +123,10 @@ class ReleaseResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReleaseResponse: _TypeAlias = ReleaseResponse  # noqa: Y015
+Global___ReleaseStockResponse: _TypeAlias = ReleaseStockResponse  # noqa: Y015
 
 @_typing.final
-class CommitRequest(_message.Message):
+class CommitStockRequest(_message.Message):
     """Held stock to take from the shelf."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -149,10 +149,10 @@ class CommitRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CommitRequest: _TypeAlias = CommitRequest  # noqa: Y015
+Global___CommitStockRequest: _TypeAlias = CommitStockRequest  # noqa: Y015
 
 @_typing.final
-class CommitResponse(_message.Message):
+class CommitStockResponse(_message.Message):
     """The stock has left the shelf."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -173,7 +173,7 @@ class CommitResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CommitResponse: _TypeAlias = CommitResponse  # noqa: Y015
+Global___CommitStockResponse: _TypeAlias = CommitStockResponse  # noqa: Y015
 
 @_typing.final
 class AdjustStockRequest(_message.Message):
@@ -219,14 +219,14 @@ class AdjustStockResponse(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACCEPTED_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
     AVAILABILITY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The line's `request_id`, as it was sent."""
     accepted: _builtins.bool
     """Whether it was stored."""
-    reason: _builtins.str
-    """Why it was not, in UPPER_SNAKE: `STOCK_BELOW_RESERVED`, `STOCK_ABOVE_LIMIT`, `REQUEST_ID_REUSED`. Empty when it was."""
+    refusal: _stock_pb2.AdjustmentRefusal.ValueType
+    """Why it was not. Unspecified when it was."""
     @_builtins.property
     def availability(self) -> _stock_pb2.Availability:
         """How much there is of the product now."""
@@ -236,12 +236,12 @@ class AdjustStockResponse(_message.Message):
         *,
         request_id: _builtins.str = ...,
         accepted: _builtins.bool = ...,
-        reason: _builtins.str = ...,
+        refusal: _stock_pb2.AdjustmentRefusal.ValueType = ...,
         availability: _stock_pb2.Availability | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "availability", b"availability", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "availability", b"availability", "refusal", b"refusal", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,20 +35,20 @@ class InventoryServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Reserve = channel.unary_unary(
-                '/tradewind.inventory.v1.InventoryService/Reserve',
-                request_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveRequest.SerializeToString,
-                response_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveResponse.FromString,
+        self.ReserveStock = channel.unary_unary(
+                '/tradewind.inventory.v1.InventoryService/ReserveStock',
+                request_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveStockRequest.SerializeToString,
+                response_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveStockResponse.FromString,
                 _registered_method=True)
-        self.Release = channel.unary_unary(
-                '/tradewind.inventory.v1.InventoryService/Release',
-                request_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseRequest.SerializeToString,
-                response_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseResponse.FromString,
+        self.ReleaseStock = channel.unary_unary(
+                '/tradewind.inventory.v1.InventoryService/ReleaseStock',
+                request_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseStockRequest.SerializeToString,
+                response_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseStockResponse.FromString,
                 _registered_method=True)
-        self.Commit = channel.unary_unary(
-                '/tradewind.inventory.v1.InventoryService/Commit',
-                request_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitRequest.SerializeToString,
-                response_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitResponse.FromString,
+        self.CommitStock = channel.unary_unary(
+                '/tradewind.inventory.v1.InventoryService/CommitStock',
+                request_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitStockRequest.SerializeToString,
+                response_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitStockResponse.FromString,
                 _registered_method=True)
         self.AdjustStock = channel.stream_stream(
                 '/tradewind.inventory.v1.InventoryService/AdjustStock',
@@ -71,7 +71,7 @@ class InventoryServiceServicer:
     """What lies in the warehouse, and what is promised of it.
     """
 
-    def Reserve(self, request, context):
+    def ReserveStock(self, request, context):
         """Holds stock for an order, every line or none, until it expires. Asked again, a reservation keeps its first lines, and
         is held for a whole time more; one that has expired is held again, if the stock is still there. Errors:
         FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how many are available of every SKU that falls short;
@@ -81,7 +81,7 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Release(self, request, context):
+    def ReleaseStock(self, request, context):
         """Gives held stock back. An order that holds nothing is no error: from then on it can hold nothing. Errors:
         FAILED_PRECONDITION `RESERVATION_COMMITTED` when the stock has left the shelf.
         """
@@ -89,7 +89,7 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Commit(self, request, context):
+    def CommitStock(self, request, context):
         """Takes held stock from the shelf. A reservation that expired is held again first, if the stock is still there.
         Errors: NOT_FOUND `RESERVATION_NOT_FOUND`; FAILED_PRECONDITION `RESERVATION_CLOSED`, `OUT_OF_STOCK`.
         """
@@ -123,20 +123,20 @@ class InventoryServiceServicer:
 
 def add_InventoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Reserve': grpc.unary_unary_rpc_method_handler(
-                    servicer.Reserve,
-                    request_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveRequest.FromString,
-                    response_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveResponse.SerializeToString,
+            'ReserveStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReserveStock,
+                    request_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveStockRequest.FromString,
+                    response_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveStockResponse.SerializeToString,
             ),
-            'Release': grpc.unary_unary_rpc_method_handler(
-                    servicer.Release,
-                    request_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseRequest.FromString,
-                    response_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseResponse.SerializeToString,
+            'ReleaseStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseStock,
+                    request_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseStockRequest.FromString,
+                    response_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseStockResponse.SerializeToString,
             ),
-            'Commit': grpc.unary_unary_rpc_method_handler(
-                    servicer.Commit,
-                    request_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitRequest.FromString,
-                    response_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitResponse.SerializeToString,
+            'CommitStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitStock,
+                    request_deserializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitStockRequest.FromString,
+                    response_serializer=tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitStockResponse.SerializeToString,
             ),
             'AdjustStock': grpc.stream_stream_rpc_method_handler(
                     servicer.AdjustStock,
@@ -166,7 +166,7 @@ class InventoryService:
     """
 
     @staticmethod
-    def Reserve(request,
+    def ReserveStock(request,
             target,
             options=(),
             channel_credentials=None,
@@ -179,9 +179,9 @@ class InventoryService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.inventory.v1.InventoryService/Reserve',
-            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveRequest.SerializeToString,
-            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveResponse.FromString,
+            '/tradewind.inventory.v1.InventoryService/ReserveStock',
+            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveStockRequest.SerializeToString,
+            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReserveStockResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -193,7 +193,7 @@ class InventoryService:
             _registered_method=True)
 
     @staticmethod
-    def Release(request,
+    def ReleaseStock(request,
             target,
             options=(),
             channel_credentials=None,
@@ -206,9 +206,9 @@ class InventoryService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.inventory.v1.InventoryService/Release',
-            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseRequest.SerializeToString,
-            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseResponse.FromString,
+            '/tradewind.inventory.v1.InventoryService/ReleaseStock',
+            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseStockRequest.SerializeToString,
+            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.ReleaseStockResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -220,7 +220,7 @@ class InventoryService:
             _registered_method=True)
 
     @staticmethod
-    def Commit(request,
+    def CommitStock(request,
             target,
             options=(),
             channel_credentials=None,
@@ -233,9 +233,9 @@ class InventoryService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.inventory.v1.InventoryService/Commit',
-            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitRequest.SerializeToString,
-            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitResponse.FromString,
+            '/tradewind.inventory.v1.InventoryService/CommitStock',
+            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitStockRequest.SerializeToString,
+            tradewind_dot_inventory_dot_v1_dot_inventory__service__pb2.CommitStockResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -16,17 +16,17 @@ class InventoryServiceStub:
     """What lies in the warehouse, and what is promised of it."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Reserve: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReserveRequest, _inventory_service_pb2.ReserveResponse]
+    ReserveStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReserveStockRequest, _inventory_service_pb2.ReserveStockResponse]
     """Holds stock for an order, every line or none, until it expires. Asked again, a reservation keeps its first lines, and
     is held for a whole time more; one that has expired is held again, if the stock is still there. Errors:
     FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how many are available of every SKU that falls short;
     `RESERVATION_CLOSED` when the order's reservation was released before (even before it was made).
     """
-    Release: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReleaseRequest, _inventory_service_pb2.ReleaseResponse]
+    ReleaseStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReleaseStockRequest, _inventory_service_pb2.ReleaseStockResponse]
     """Gives held stock back. An order that holds nothing is no error: from then on it can hold nothing. Errors:
     FAILED_PRECONDITION `RESERVATION_COMMITTED` when the stock has left the shelf.
     """
-    Commit: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.CommitRequest, _inventory_service_pb2.CommitResponse]
+    CommitStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.CommitStockRequest, _inventory_service_pb2.CommitStockResponse]
     """Takes held stock from the shelf. A reservation that expired is held again first, if the stock is still there.
     Errors: NOT_FOUND `RESERVATION_NOT_FOUND`; FAILED_PRECONDITION `RESERVATION_CLOSED`, `OUT_OF_STOCK`.
     """
@@ -44,11 +44,11 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """What lies in the warehouse, and what is promised of it."""
 
     @_abc_1.abstractmethod
-    def Reserve(
+    def ReserveStock(
         self,
-        request: _inventory_service_pb2.ReserveRequest,
-        context: _aio.ServicerContext[_inventory_service_pb2.ReserveRequest, _abc.Awaitable[_inventory_service_pb2.ReserveResponse]],
-    ) -> _abc.Awaitable[_inventory_service_pb2.ReserveResponse]:
+        request: _inventory_service_pb2.ReserveStockRequest,
+        context: _aio.ServicerContext[_inventory_service_pb2.ReserveStockRequest, _abc.Awaitable[_inventory_service_pb2.ReserveStockResponse]],
+    ) -> _abc.Awaitable[_inventory_service_pb2.ReserveStockResponse]:
         """Holds stock for an order, every line or none, until it expires. Asked again, a reservation keeps its first lines, and
         is held for a whole time more; one that has expired is held again, if the stock is still there. Errors:
         FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how many are available of every SKU that falls short;
@@ -56,21 +56,21 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def Release(
+    def ReleaseStock(
         self,
-        request: _inventory_service_pb2.ReleaseRequest,
-        context: _aio.ServicerContext[_inventory_service_pb2.ReleaseRequest, _abc.Awaitable[_inventory_service_pb2.ReleaseResponse]],
-    ) -> _abc.Awaitable[_inventory_service_pb2.ReleaseResponse]:
+        request: _inventory_service_pb2.ReleaseStockRequest,
+        context: _aio.ServicerContext[_inventory_service_pb2.ReleaseStockRequest, _abc.Awaitable[_inventory_service_pb2.ReleaseStockResponse]],
+    ) -> _abc.Awaitable[_inventory_service_pb2.ReleaseStockResponse]:
         """Gives held stock back. An order that holds nothing is no error: from then on it can hold nothing. Errors:
         FAILED_PRECONDITION `RESERVATION_COMMITTED` when the stock has left the shelf.
         """
 
     @_abc_1.abstractmethod
-    def Commit(
+    def CommitStock(
         self,
-        request: _inventory_service_pb2.CommitRequest,
-        context: _aio.ServicerContext[_inventory_service_pb2.CommitRequest, _abc.Awaitable[_inventory_service_pb2.CommitResponse]],
-    ) -> _abc.Awaitable[_inventory_service_pb2.CommitResponse]:
+        request: _inventory_service_pb2.CommitStockRequest,
+        context: _aio.ServicerContext[_inventory_service_pb2.CommitStockRequest, _abc.Awaitable[_inventory_service_pb2.CommitStockResponse]],
+    ) -> _abc.Awaitable[_inventory_service_pb2.CommitStockResponse]:
         """Takes held stock from the shelf. A reservation that expired is held again first, if the stock is still there.
         Errors: NOT_FOUND `RESERVATION_NOT_FOUND`; FAILED_PRECONDITION `RESERVATION_CLOSED`, `OUT_OF_STOCK`.
         """

@@ -27,7 +27,7 @@ from tradewind.inventory.v1 import stock_pb2 as tradewind_dot_inventory_dot_v1_d
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tradewind/inventory/v1/stock_events.proto\x12\x16tradewind.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tradewind/inventory/v1/stock.proto\x1a tradewind/policy/v1/policy.proto\"\xdf\x01\n\rStockReserved\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x30\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLine\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xc0\x01\n\rStockReleased\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x30\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLine\x12\x0f\n\x07\x65xpired\x18\x04 \x01(\x08\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xb0\x01\n\x0eStockCommitted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x30\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLine\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"s\n\rStockDepleted\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\t\xb2\xbb\x18\x05\n\x03skub\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tradewind/inventory/v1/stock_events.proto\x12\x16tradewind.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tradewind/inventory/v1/stock.proto\x1a tradewind/policy/v1/policy.proto\"\xdf\x01\n\rStockReserved\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x30\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLine\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xbf\x01\n\rStockReleased\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x30\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLine\x12\x0f\n\x07\x65xpired\x18\x04 \x01(\x08\x12.\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xaf\x01\n\x0eStockCommitted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x30\n\x05lines\x18\x03 \x03(\x0b\x32!.tradewind.inventory.v1.StockLine\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"r\n\rStockDepleted\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12.\n\noccur_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\t\xb2\xbb\x18\x05\n\x03skub\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,9 +45,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOCKRESERVED']._serialized_start=173
   _globals['_STOCKRESERVED']._serialized_end=396
   _globals['_STOCKRELEASED']._serialized_start=399
-  _globals['_STOCKRELEASED']._serialized_end=591
-  _globals['_STOCKCOMMITTED']._serialized_start=594
-  _globals['_STOCKCOMMITTED']._serialized_end=770
-  _globals['_STOCKDEPLETED']._serialized_start=772
-  _globals['_STOCKDEPLETED']._serialized_end=887
+  _globals['_STOCKRELEASED']._serialized_end=590
+  _globals['_STOCKCOMMITTED']._serialized_start=593
+  _globals['_STOCKCOMMITTED']._serialized_end=768
+  _globals['_STOCKDEPLETED']._serialized_start=770
+  _globals['_STOCKDEPLETED']._serialized_end=884
 # @@protoc_insertion_point(module_scope)

@@ -56,6 +56,34 @@ stock is still there.
 """
 Global___ReservationState: _TypeAlias = ReservationState  # noqa: Y015
 
+class _AdjustmentRefusal:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AdjustmentRefusalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AdjustmentRefusal.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ADJUSTMENT_REFUSAL_UNSPECIFIED: _AdjustmentRefusal.ValueType  # 0
+    """Not a valid choice."""
+    ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED: _AdjustmentRefusal.ValueType  # 1
+    """Fewer would be left than are held for orders."""
+    ADJUSTMENT_REFUSAL_STOCK_ABOVE_LIMIT: _AdjustmentRefusal.ValueType  # 2
+    """More than 1,000,000,000 of one product would lie on the shelf."""
+    ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED: _AdjustmentRefusal.ValueType  # 3
+    """Another line was sent under the same `request_id` before."""
+
+class AdjustmentRefusal(_AdjustmentRefusal, metaclass=_AdjustmentRefusalEnumTypeWrapper):
+    """Why a line of a count was not stored."""
+
+ADJUSTMENT_REFUSAL_UNSPECIFIED: AdjustmentRefusal.ValueType  # 0
+"""Not a valid choice."""
+ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED: AdjustmentRefusal.ValueType  # 1
+"""Fewer would be left than are held for orders."""
+ADJUSTMENT_REFUSAL_STOCK_ABOVE_LIMIT: AdjustmentRefusal.ValueType  # 2
+"""More than 1,000,000,000 of one product would lie on the shelf."""
+ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED: AdjustmentRefusal.ValueType  # 3
+"""Another line was sent under the same `request_id` before."""
+Global___AdjustmentRefusal: _TypeAlias = AdjustmentRefusal  # noqa: Y015
+
 @_typing.final
 class StockLine(_message.Message):
     """How many of one product."""
@@ -91,7 +119,7 @@ class Reservation(_message.Message):
     ORDER_ID_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
-    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order it is held for, and so the reservation's id: an order has one."""
     state: Global___ReservationState.ValueType
@@ -101,7 +129,7 @@ class Reservation(_message.Message):
         """What is held, in the order of the SKUs."""
 
     @_builtins.property
-    def expires_at(self) -> _timestamp_pb2.Timestamp:
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it is given back unless it is committed before. Empty when nothing was ever held."""
 
     def __init__(
@@ -110,11 +138,11 @@ class Reservation(_message.Message):
         order_id: _builtins.str = ...,
         lines: _abc.Iterable[Global___StockLine] | None = ...,
         state: Global___ReservationState.ValueType = ...,
-        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "lines", b"lines", "order_id", b"order_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "lines", b"lines", "order_id", b"order_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

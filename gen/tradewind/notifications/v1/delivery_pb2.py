@@ -25,19 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tradewind/notifications/v1/delivery.proto\x12\x1atradewind.notifications.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x02\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x30\n\x05topic\x18\x03 \x01(\x0e\x32!.tradewind.notifications.v1.Topic\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x38\n\x05state\x18\x05 \x01(\x0e\x32).tradewind.notifications.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x13\n\x0blast_reason\x18\x07 \x01(\t\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"e\n\x0bPreferences\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x37\n\x0cmuted_topics\x18\x02 \x03(\x0e\x32!.tradewind.notifications.v1.Topic\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t*C\n\x05Topic\x12\x15\n\x11TOPIC_UNSPECIFIED\x10\x00\x12\x11\n\rTOPIC_ACCOUNT\x10\x01\x12\x10\n\x0cTOPIC_ORDERS\x10\x02*\x9d\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45LIVERY_STATE_QUEUED\x10\x01\x12\x17\n\x13\x44\x45LIVERY_STATE_SENT\x10\x02\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x03\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tradewind/notifications/v1/delivery.proto\x12\x1atradewind.notifications.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x02\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x30\n\x05topic\x18\x03 \x01(\x0e\x32!.tradewind.notifications.v1.Topic\x12\x36\n\x08template\x18\x04 \x01(\x0e\x32$.tradewind.notifications.v1.Template\x12\x38\n\x05state\x18\x05 \x01(\x0e\x32).tradewind.notifications.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x13\n\x0blast_reason\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsend_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"e\n\x0bPreferences\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x37\n\x0cmuted_topics\x18\x02 \x03(\x0e\x32!.tradewind.notifications.v1.Topic\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t*C\n\x05Topic\x12\x15\n\x11TOPIC_UNSPECIFIED\x10\x00\x12\x11\n\rTOPIC_ACCOUNT\x10\x01\x12\x10\n\x0cTOPIC_ORDERS\x10\x02*v\n\x08Template\x12\x18\n\x14TEMPLATE_UNSPECIFIED\x10\x00\x12\x14\n\x10TEMPLATE_WELCOME\x10\x01\x12\x1c\n\x18TEMPLATE_ORDER_CONFIRMED\x10\x02\x12\x1c\n\x18TEMPLATE_ORDER_CANCELLED\x10\x03*\x9d\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45LIVERY_STATE_QUEUED\x10\x01\x12\x17\n\x13\x44\x45LIVERY_STATE_SENT\x10\x02\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x03\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.notifications.v1.delivery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOPIC']._serialized_start=518
-  _globals['_TOPIC']._serialized_end=585
-  _globals['_DELIVERYSTATE']._serialized_start=588
-  _globals['_DELIVERYSTATE']._serialized_end=745
+  _globals['_TOPIC']._serialized_start=559
+  _globals['_TOPIC']._serialized_end=626
+  _globals['_TEMPLATE']._serialized_start=628
+  _globals['_TEMPLATE']._serialized_end=746
+  _globals['_DELIVERYSTATE']._serialized_start=749
+  _globals['_DELIVERYSTATE']._serialized_end=906
   _globals['_DELIVERY']._serialized_start=107
-  _globals['_DELIVERY']._serialized_end=413
-  _globals['_PREFERENCES']._serialized_start=415
-  _globals['_PREFERENCES']._serialized_end=516
+  _globals['_DELIVERY']._serialized_end=454
+  _globals['_PREFERENCES']._serialized_start=456
+  _globals['_PREFERENCES']._serialized_end=557
 # @@protoc_insertion_point(module_scope)

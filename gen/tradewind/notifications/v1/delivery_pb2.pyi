@@ -44,6 +44,34 @@ TOPIC_ORDERS: Topic.ValueType  # 2
 """An order was confirmed or cancelled."""
 Global___Topic: _TypeAlias = Topic  # noqa: Y015
 
+class _Template:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TemplateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Template.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TEMPLATE_UNSPECIFIED: _Template.ValueType  # 0
+    """Not a valid choice."""
+    TEMPLATE_WELCOME: _Template.ValueType  # 1
+    """Greets the user of a new account."""
+    TEMPLATE_ORDER_CONFIRMED: _Template.ValueType  # 2
+    """Tells what was ordered and paid."""
+    TEMPLATE_ORDER_CANCELLED: _Template.ValueType  # 3
+    """Tells why an order came to nothing."""
+
+class Template(_Template, metaclass=_TemplateEnumTypeWrapper):
+    """Which text a message is made from."""
+
+TEMPLATE_UNSPECIFIED: Template.ValueType  # 0
+"""Not a valid choice."""
+TEMPLATE_WELCOME: Template.ValueType  # 1
+"""Greets the user of a new account."""
+TEMPLATE_ORDER_CONFIRMED: Template.ValueType  # 2
+"""Tells what was ordered and paid."""
+TEMPLATE_ORDER_CANCELLED: Template.ValueType  # 3
+"""Tells why an order came to nothing."""
+Global___Template: _TypeAlias = Template  # noqa: Y015
+
 class _DeliveryState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -89,16 +117,16 @@ class Delivery(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     LAST_REASON_FIELD_NUMBER: _builtins.int
-    CREATED_AT_FIELD_NUMBER: _builtins.int
-    SENT_AT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    SEND_TIME_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """The delivery's id, a UUIDv7."""
     user_id: _builtins.str
     """To whom."""
     topic: Global___Topic.ValueType
     """What it is about."""
-    template: _builtins.str
-    """Which template it was made of, for example `order_confirmed`."""
+    template: Global___Template.ValueType
+    """Which text was sent."""
     state: Global___DeliveryState.ValueType
     """Where it stands."""
     attempts: _builtins.int
@@ -106,11 +134,11 @@ class Delivery(_message.Message):
     last_reason: _builtins.str
     """Why it was refused last, in UPPER_SNAKE. Empty when it was not."""
     @_builtins.property
-    def created_at(self) -> _timestamp_pb2.Timestamp:
+    def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the fact it tells of arrived."""
 
     @_builtins.property
-    def sent_at(self) -> _timestamp_pb2.Timestamp:
+    def send_time(self) -> _timestamp_pb2.Timestamp:
         """When the mail server took it. Not set before."""
 
     def __init__(
@@ -119,16 +147,16 @@ class Delivery(_message.Message):
         delivery_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         topic: Global___Topic.ValueType = ...,
-        template: _builtins.str = ...,
+        template: Global___Template.ValueType = ...,
         state: Global___DeliveryState.ValueType = ...,
         attempts: _builtins.int = ...,
         last_reason: _builtins.str = ...,
-        created_at: _timestamp_pb2.Timestamp | None = ...,
-        sent_at: _timestamp_pb2.Timestamp | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        send_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "sent_at", b"sent_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "created_at", b"created_at", "delivery_id", b"delivery_id", "last_reason", b"last_reason", "sent_at", b"sent_at", "state", b"state", "template", b"template", "topic", b"topic", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "delivery_id", b"delivery_id", "last_reason", b"last_reason", "send_time", b"send_time", "state", b"state", "template", b"template", "topic", b"topic", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from tradewind.notifications.v1 import delivery_pb2 as tradewind_dot_notifications_dot_v1_dot_delivery__pb2
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5tradewind/notifications/v1/notification_service.proto\x12\x1atradewind.notifications.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a)tradewind/notifications/v1/delivery.proto\x1a tradewind/policy/v1/policy.proto\"\x17\n\x15GetPreferencesRequest\"V\n\x16GetPreferencesResponse\x12<\n\x0bpreferences\x18\x01 \x01(\x0b\x32\'.tradewind.notifications.v1.Preferences\"\x9b\x01\n\x18UpdatePreferencesRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12J\n\x0cmuted_topics\x18\x02 \x03(\x0e\x32!.tradewind.notifications.v1.TopicB\x11\xbaH\x0e\x92\x01\x0b\x10\x10\x18\x01\"\x05\x82\x01\x02\x18\x02\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"Y\n\x19UpdatePreferencesResponse\x12<\n\x0bpreferences\x18\x01 \x01(\x0b\x32\'.tradewind.notifications.v1.Preferences\"\x98\x01\n\x15ListDeliveriesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x42\n\x05state\x18\x03 \x01(\x0e\x32).tradewind.notifications.v1.DeliveryStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"k\n\x16ListDeliveriesResponse\x12\x38\n\ndeliveries\x18\x01 \x03(\x0b\x32$.tradewind.notifications.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x14RetryDeliveryRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"O\n\x15RetryDeliveryResponse\x12\x36\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32$.tradewind.notifications.v1.Delivery2\xe9\x05\n\x13NotificationService\x12\xb8\x01\n\x0eGetPreferences\x12\x31.tradewind.notifications.v1.GetPreferencesRequest\x1a\x32.tradewind.notifications.v1.GetPreferencesResponse\"?\x90\x02\x01\xaa\xbb\x18!\x08\x02\x12\x02\x08\x01\x1a\x19\t\x00\x00\x00\x00\x00\xe0X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/preferences\x12\xc4\x01\n\x11UpdatePreferences\x12\x34.tradewind.notifications.v1.UpdatePreferencesRequest\x1a\x35.tradewind.notifications.v1.UpdatePreferencesResponse\"B\x90\x02\x02\xaa\xbb\x18!\x08\x02\x12\x02\x08\x02\x1a\x19\t\x00\x00\x00\x00\x00\xe0X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x14\x1a\x0f/v1/preferences:\x01*\x12\x9c\x01\n\x0eListDeliveries\x12\x31.tradewind.notifications.v1.ListDeliveriesRequest\x1a\x32.tradewind.notifications.v1.ListDeliveriesResponse\"#\x90\x02\x01\xaa\xbb\x18\x06\x08\x02\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/deliveries\x12\xb0\x01\n\rRetryDelivery\x12\x30.tradewind.notifications.v1.RetryDeliveryRequest\x1a\x31.tradewind.notifications.v1.RetryDeliveryResponse\":\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\'\"\"/v1/deliveries/{delivery_id}:retry:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5tradewind/notifications/v1/notification_service.proto\x12\x1atradewind.notifications.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a)tradewind/notifications/v1/delivery.proto\x1a tradewind/policy/v1/policy.proto\"\x17\n\x15GetPreferencesRequest\"V\n\x16GetPreferencesResponse\x12<\n\x0bpreferences\x18\x01 \x01(\x0b\x32\'.tradewind.notifications.v1.Preferences\"\xa7\x01\n\x18UpdatePreferencesRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12N\n\x0cmuted_topics\x18\x02 \x03(\x0e\x32!.tradewind.notifications.v1.TopicB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x10\x18\x01\"\x05\x82\x01\x02\x18\x02\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\"Y\n\x19UpdatePreferencesResponse\x12<\n\x0bpreferences\x18\x01 \x01(\x0b\x32\'.tradewind.notifications.v1.Preferences\"\xa4\x01\n\x15ListDeliveriesRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x08\x12\x46\n\x05state\x18\x03 \x01(\x0e\x32).tradewind.notifications.v1.DeliveryStateB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\"k\n\x16ListDeliveriesResponse\x12\x38\n\ndeliveries\x18\x01 \x03(\x0b\x32$.tradewind.notifications.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\x14RetryDeliveryRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"O\n\x15RetryDeliveryResponse\x12\x36\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32$.tradewind.notifications.v1.Delivery2\xcc\x05\n\x13NotificationService\x12\x9b\x01\n\x0eGetPreferences\x12\x31.tradewind.notifications.v1.GetPreferencesRequest\x1a\x32.tradewind.notifications.v1.GetPreferencesResponse\"\"\x90\x02\x01\xaa\xbb\x18\x04\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/preferences\x12\x9f\x01\n\x11UpdatePreferences\x12\x34.tradewind.notifications.v1.UpdatePreferencesRequest\x1a\x35.tradewind.notifications.v1.UpdatePreferencesResponse\"\x1d\x90\x02\x02\x82\xd3\xe4\x93\x02\x14\x1a\x0f/v1/preferences:\x01*\x12\x9c\x01\n\x0eListDeliveries\x12\x31.tradewind.notifications.v1.ListDeliveriesRequest\x1a\x32.tradewind.notifications.v1.ListDeliveriesResponse\"#\x90\x02\x01\xaa\xbb\x18\x06\x12\x02\x08\x01\x1a\x00\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/deliveries\x12\xae\x01\n\rRetryDelivery\x12\x30.tradewind.notifications.v1.RetryDeliveryRequest\x1a\x31.tradewind.notifications.v1.RetryDeliveryResponse\"8\x90\x02\x02\xaa\xbb\x18\x04\x08\x03\x1a\x00\x82\xd3\xe4\x93\x02\'\"\"/v1/deliveries/{delivery_id}:retry:\x01*\x1a%\xba\xbb\x18!\x08\x02\x12\x02\x08\x02\x1a\x19\t\x00\x00\x00\x00\x00\xe0X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,45 +37,47 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.notifications.v1.
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['muted_topics']._loaded_options = None
-  _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['muted_topics']._serialized_options = b'\272H\016\222\001\013\020\020\030\001\"\005\202\001\002\030\002'
+  _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['muted_topics']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020\020\030\001\"\005\202\001\002\030\002'
   _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\007\032\005\030\364\003(\000'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\010'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['state']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_RETRYDELIVERYREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_RETRYDELIVERYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RETRYDELIVERYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_RETRYDELIVERYREQUEST'].fields_by_name['delivery_id']._loaded_options = None
-  _globals['_RETRYDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RETRYDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_NOTIFICATIONSERVICE']._loaded_options = None
+  _globals['_NOTIFICATIONSERVICE']._serialized_options = b'\272\273\030!\010\002\022\002\010\002\032\031\t\000\000\000\000\000\340X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['GetPreferences']._loaded_options = None
-  _globals['_NOTIFICATIONSERVICE'].methods_by_name['GetPreferences']._serialized_options = b'\220\002\001\252\273\030!\010\002\022\002\010\001\032\031\t\000\000\000\000\000\340X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@\202\323\344\223\002\021\022\017/v1/preferences'
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['GetPreferences']._serialized_options = b'\220\002\001\252\273\030\004\022\002\010\001\202\323\344\223\002\021\022\017/v1/preferences'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['UpdatePreferences']._loaded_options = None
-  _globals['_NOTIFICATIONSERVICE'].methods_by_name['UpdatePreferences']._serialized_options = b'\220\002\002\252\273\030!\010\002\022\002\010\002\032\031\t\000\000\000\000\000\340X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@\202\323\344\223\002\024\032\017/v1/preferences:\001*'
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['UpdatePreferences']._serialized_options = b'\220\002\002\202\323\344\223\002\024\032\017/v1/preferences:\001*'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListDeliveries']._loaded_options = None
-  _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListDeliveries']._serialized_options = b'\220\002\001\252\273\030\006\010\002\022\002\010\001\202\323\344\223\002\020\022\016/v1/deliveries'
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListDeliveries']._serialized_options = b'\220\002\001\252\273\030\006\022\002\010\001\032\000\202\323\344\223\002\020\022\016/v1/deliveries'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['RetryDelivery']._loaded_options = None
-  _globals['_NOTIFICATIONSERVICE'].methods_by_name['RetryDelivery']._serialized_options = b'\220\002\002\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\'\"\"/v1/deliveries/{delivery_id}:retry:\001*'
-  _globals['_GETPREFERENCESREQUEST']._serialized_start=221
-  _globals['_GETPREFERENCESREQUEST']._serialized_end=244
-  _globals['_GETPREFERENCESRESPONSE']._serialized_start=246
-  _globals['_GETPREFERENCESRESPONSE']._serialized_end=332
-  _globals['_UPDATEPREFERENCESREQUEST']._serialized_start=335
-  _globals['_UPDATEPREFERENCESREQUEST']._serialized_end=490
-  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_start=492
-  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_end=581
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=584
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=736
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=738
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=845
-  _globals['_RETRYDELIVERYREQUEST']._serialized_start=847
-  _globals['_RETRYDELIVERYREQUEST']._serialized_end=930
-  _globals['_RETRYDELIVERYRESPONSE']._serialized_start=932
-  _globals['_RETRYDELIVERYRESPONSE']._serialized_end=1011
-  _globals['_NOTIFICATIONSERVICE']._serialized_start=1014
-  _globals['_NOTIFICATIONSERVICE']._serialized_end=1759
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['RetryDelivery']._serialized_options = b'\220\002\002\252\273\030\004\010\003\032\000\202\323\344\223\002\'\"\"/v1/deliveries/{delivery_id}:retry:\001*'
+  _globals['_GETPREFERENCESREQUEST']._serialized_start=254
+  _globals['_GETPREFERENCESREQUEST']._serialized_end=277
+  _globals['_GETPREFERENCESRESPONSE']._serialized_start=279
+  _globals['_GETPREFERENCESRESPONSE']._serialized_end=365
+  _globals['_UPDATEPREFERENCESREQUEST']._serialized_start=368
+  _globals['_UPDATEPREFERENCESREQUEST']._serialized_end=535
+  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_start=537
+  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_end=626
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=629
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=793
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=795
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=902
+  _globals['_RETRYDELIVERYREQUEST']._serialized_start=904
+  _globals['_RETRYDELIVERYREQUEST']._serialized_end=995
+  _globals['_RETRYDELIVERYRESPONSE']._serialized_start=997
+  _globals['_RETRYDELIVERYRESPONSE']._serialized_end=1076
+  _globals['_NOTIFICATIONSERVICE']._serialized_start=1079
+  _globals['_NOTIFICATIONSERVICE']._serialized_end=1795
 # @@protoc_insertion_point(module_scope)

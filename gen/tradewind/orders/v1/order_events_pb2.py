@@ -28,7 +28,7 @@ from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_po
 from tradewind.type.v1 import money_pb2 as tradewind_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tradewind/orders/v1/order_events.proto\x12\x13tradewind.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftradewind/orders/v1/order.proto\x1a tradewind/policy/v1/policy.proto\x1a\x1dtradewind/type/v1/money.proto\"\xe8\x01\n\x0bOrderPlaced\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.tradewind.orders.v1.OrderLine\x12\'\n\x05total\x18\x05 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xeb\x01\n\x0eOrderConfirmed\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.tradewind.orders.v1.OrderLine\x12\'\n\x05total\x18\x05 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xfb\x01\n\x0eOrderCancelled\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.tradewind.orders.v1.OrderLine\x12\'\n\x05total\x18\x05 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12/\n\x0boccurred_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tradewind/orders/v1/order_events.proto\x12\x13tradewind.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftradewind/orders/v1/order.proto\x1a tradewind/policy/v1/policy.proto\x1a\x1dtradewind/type/v1/money.proto\"\xe7\x01\n\x0bOrderPlaced\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.tradewind.orders.v1.OrderLine\x12\'\n\x05total\x18\x05 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12.\n\noccur_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xea\x01\n\x0eOrderConfirmed\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.tradewind.orders.v1.OrderLine\x12\'\n\x05total\x18\x05 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12.\n\noccur_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xa4\x02\n\x0eOrderCancelled\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.tradewind.orders.v1.OrderLine\x12\'\n\x05total\x18\x05 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x38\n\rcancel_reason\x18\x06 \x01(\x0e\x32!.tradewind.orders.v1.CancelReason\x12.\n\noccur_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,9 +42,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERCANCELLED']._loaded_options = None
   _globals['_ORDERCANCELLED']._serialized_options = b'\262\273\030\n\n\010order_id'
   _globals['_ORDERPLACED']._serialized_start=195
-  _globals['_ORDERPLACED']._serialized_end=427
-  _globals['_ORDERCONFIRMED']._serialized_start=430
-  _globals['_ORDERCONFIRMED']._serialized_end=665
-  _globals['_ORDERCANCELLED']._serialized_start=668
-  _globals['_ORDERCANCELLED']._serialized_end=919
+  _globals['_ORDERPLACED']._serialized_end=426
+  _globals['_ORDERCONFIRMED']._serialized_start=429
+  _globals['_ORDERCONFIRMED']._serialized_end=663
+  _globals['_ORDERCANCELLED']._serialized_start=666
+  _globals['_ORDERCANCELLED']._serialized_end=958
 # @@protoc_insertion_point(module_scope)

@@ -26,21 +26,23 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tradewind.type.v1 import money_pb2 as tradewind_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftradewind/orders/v1/order.proto\x12\x13tradewind.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtradewind/type/v1/money.proto\"f\n\tOrderLine\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12,\n\nunit_price\x18\x04 \x01(\x0b\x32\x18.tradewind.type.v1.Money\"\xbd\x02\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12-\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.tradewind.orders.v1.OrderLine\x12\'\n\x05total\x18\x04 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.tradewind.orders.v1.OrderState\x12\x15\n\rcancel_reason\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12-\n\tplaced_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\rOrderProgress\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12,\n\x04step\x18\x02 \x01(\x0e\x32\x1e.tradewind.orders.v1.OrderStep\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*x\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_STATE_PENDING\x10\x01\x12\x19\n\x15ORDER_STATE_CONFIRMED\x10\x02\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x03*\xef\x02\n\tOrderStep\x12\x1a\n\x16ORDER_STEP_UNSPECIFIED\x10\x00\x12\x15\n\x11ORDER_STEP_PLACED\x10\x01\x12\x1d\n\x19ORDER_STEP_STOCK_RESERVED\x10\x02\x12!\n\x1dORDER_STEP_PAYMENT_AUTHORIZED\x10\x03\x12\x1f\n\x1bORDER_STEP_PAYMENT_CAPTURED\x10\x04\x12\x1e\n\x1aORDER_STEP_STOCK_COMMITTED\x10\x05\x12\x18\n\x14ORDER_STEP_CONFIRMED\x10\x06\x12\x19\n\x15ORDER_STEP_CANCELLING\x10\x07\x12\x1f\n\x1bORDER_STEP_PAYMENT_REFUNDED\x10\x08\x12\x1d\n\x19ORDER_STEP_PAYMENT_VOIDED\x10\t\x12\x1d\n\x19ORDER_STEP_STOCK_RELEASED\x10\n\x12\x18\n\x14ORDER_STEP_CANCELLED\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftradewind/orders/v1/order.proto\x12\x13tradewind.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtradewind/type/v1/money.proto\"f\n\tOrderLine\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12,\n\nunit_price\x18\x04 \x01(\x0b\x32\x18.tradewind.type.v1.Money\"\xe2\x02\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12-\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.tradewind.orders.v1.OrderLine\x12\'\n\x05total\x18\x04 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.tradewind.orders.v1.OrderState\x12\x38\n\rcancel_reason\x18\x06 \x01(\x0e\x32!.tradewind.orders.v1.CancelReason\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12.\n\nplace_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb8\x01\n\rOrderProgress\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12,\n\x04step\x18\x02 \x01(\x0e\x32\x1e.tradewind.orders.v1.OrderStep\x12\x38\n\rcancel_reason\x18\x03 \x01(\x0e\x32!.tradewind.orders.v1.CancelReason\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*x\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_STATE_PENDING\x10\x01\x12\x19\n\x15ORDER_STATE_CONFIRMED\x10\x02\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x03*\xff\x01\n\x0c\x43\x61ncelReason\x12\x1d\n\x19\x43\x41NCEL_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43\x41NCEL_REASON_OUT_OF_STOCK\x10\x01\x12\"\n\x1e\x43\x41NCEL_REASON_PAYMENT_DECLINED\x10\x02\x12\'\n#CANCEL_REASON_CANCELLED_BY_CUSTOMER\x10\x03\x12$\n CANCEL_REASON_CANCELLED_BY_STAFF\x10\x04\x12$\n CANCEL_REASON_CHECKOUT_TIMED_OUT\x10\x05\x12\x17\n\x13\x43\x41NCEL_REASON_OTHER\x10\x06*\xef\x02\n\tOrderStep\x12\x1a\n\x16ORDER_STEP_UNSPECIFIED\x10\x00\x12\x15\n\x11ORDER_STEP_PLACED\x10\x01\x12\x1d\n\x19ORDER_STEP_STOCK_RESERVED\x10\x02\x12!\n\x1dORDER_STEP_PAYMENT_AUTHORIZED\x10\x03\x12\x1f\n\x1bORDER_STEP_PAYMENT_CAPTURED\x10\x04\x12\x1e\n\x1aORDER_STEP_STOCK_COMMITTED\x10\x05\x12\x18\n\x14ORDER_STEP_CONFIRMED\x10\x06\x12\x19\n\x15ORDER_STEP_CANCELLING\x10\x07\x12\x1f\n\x1bORDER_STEP_PAYMENT_REFUNDED\x10\x08\x12\x1d\n\x19ORDER_STEP_PAYMENT_VOIDED\x10\t\x12\x1d\n\x19ORDER_STEP_STOCK_RELEASED\x10\n\x12\x18\n\x14ORDER_STEP_CANCELLED\x10\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.orders.v1.order_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORDERSTATE']._serialized_start=690
-  _globals['_ORDERSTATE']._serialized_end=810
-  _globals['_ORDERSTEP']._serialized_start=813
-  _globals['_ORDERSTEP']._serialized_end=1180
+  _globals['_ORDERSTATE']._serialized_start=768
+  _globals['_ORDERSTATE']._serialized_end=888
+  _globals['_CANCELREASON']._serialized_start=891
+  _globals['_CANCELREASON']._serialized_end=1146
+  _globals['_ORDERSTEP']._serialized_start=1149
+  _globals['_ORDERSTEP']._serialized_end=1516
   _globals['_ORDERLINE']._serialized_start=120
   _globals['_ORDERLINE']._serialized_end=222
   _globals['_ORDER']._serialized_start=225
-  _globals['_ORDER']._serialized_end=542
-  _globals['_ORDERPROGRESS']._serialized_start=545
-  _globals['_ORDERPROGRESS']._serialized_end=688
+  _globals['_ORDER']._serialized_end=579
+  _globals['_ORDERPROGRESS']._serialized_start=582
+  _globals['_ORDERPROGRESS']._serialized_end=766
 # @@protoc_insertion_point(module_scope)

@@ -49,6 +49,46 @@ ORDER_STATE_CANCELLED: OrderState.ValueType  # 3
 """Nothing taken, or everything given back. Final."""
 Global___OrderState: _TypeAlias = OrderState  # noqa: Y015
 
+class _CancelReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CancelReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CANCEL_REASON_UNSPECIFIED: _CancelReason.ValueType  # 0
+    """Not a valid choice."""
+    CANCEL_REASON_OUT_OF_STOCK: _CancelReason.ValueType  # 1
+    """Less was available of some product than the order asks for."""
+    CANCEL_REASON_PAYMENT_DECLINED: _CancelReason.ValueType  # 2
+    """The payment provider refused the amount."""
+    CANCEL_REASON_CANCELLED_BY_CUSTOMER: _CancelReason.ValueType  # 3
+    """The customer asked for it."""
+    CANCEL_REASON_CANCELLED_BY_STAFF: _CancelReason.ValueType  # 4
+    """Somebody of the staff asked for it, or turned its saga back."""
+    CANCEL_REASON_CHECKOUT_TIMED_OUT: _CancelReason.ValueType  # 5
+    """Some step got no certain answer for too long."""
+    CANCEL_REASON_OTHER: _CancelReason.ValueType  # 6
+    """Some step was refused for a reason that tells a customer nothing; the order's saga tells it to staff."""
+
+class CancelReason(_CancelReason, metaclass=_CancelReasonEnumTypeWrapper):
+    """Why an order comes to nothing."""
+
+CANCEL_REASON_UNSPECIFIED: CancelReason.ValueType  # 0
+"""Not a valid choice."""
+CANCEL_REASON_OUT_OF_STOCK: CancelReason.ValueType  # 1
+"""Less was available of some product than the order asks for."""
+CANCEL_REASON_PAYMENT_DECLINED: CancelReason.ValueType  # 2
+"""The payment provider refused the amount."""
+CANCEL_REASON_CANCELLED_BY_CUSTOMER: CancelReason.ValueType  # 3
+"""The customer asked for it."""
+CANCEL_REASON_CANCELLED_BY_STAFF: CancelReason.ValueType  # 4
+"""Somebody of the staff asked for it, or turned its saga back."""
+CANCEL_REASON_CHECKOUT_TIMED_OUT: CancelReason.ValueType  # 5
+"""Some step got no certain answer for too long."""
+CANCEL_REASON_OTHER: CancelReason.ValueType  # 6
+"""Some step was refused for a reason that tells a customer nothing; the order's saga tells it to staff."""
+Global___CancelReason: _TypeAlias = CancelReason  # noqa: Y015
+
 class _OrderStep:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -158,18 +198,16 @@ class Order(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
-    PLACED_AT_FIELD_NUMBER: _builtins.int
-    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    PLACE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order's id, a UUIDv7. Set by the server."""
     customer_id: _builtins.str
     """Who ordered."""
     state: Global___OrderState.ValueType
     """Where it stands."""
-    cancel_reason: _builtins.str
-    """Why it is being cancelled or was, in UPPER_SNAKE, for example `OUT_OF_STOCK`, `PAYMENT_DECLINED`,
-    `CANCELLED_BY_CUSTOMER`, `CHECKOUT_TIMED_OUT`. Empty otherwise.
-    """
+    cancel_reason: Global___CancelReason.ValueType
+    """Why it is being cancelled or was. Unspecified otherwise."""
     version: _builtins.int
     """The number of things that happened to it so far."""
     @_builtins.property
@@ -181,11 +219,11 @@ class Order(_message.Message):
         """What it costs in all."""
 
     @_builtins.property
-    def placed_at(self) -> _timestamp_pb2.Timestamp:
+    def place_time(self) -> _timestamp_pb2.Timestamp:
         """When it was placed."""
 
     @_builtins.property
-    def updated_at(self) -> _timestamp_pb2.Timestamp:
+    def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the last thing happened to it."""
 
     def __init__(
@@ -196,14 +234,14 @@ class Order(_message.Message):
         lines: _abc.Iterable[Global___OrderLine] | None = ...,
         total: _money_pb2.Money | None = ...,
         state: Global___OrderState.ValueType = ...,
-        cancel_reason: _builtins.str = ...,
+        cancel_reason: Global___CancelReason.ValueType = ...,
         version: _builtins.int = ...,
-        placed_at: _timestamp_pb2.Timestamp | None = ...,
-        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        place_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["placed_at", b"placed_at", "total", b"total", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place_time", b"place_time", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "customer_id", b"customer_id", "lines", b"lines", "order_id", b"order_id", "placed_at", b"placed_at", "state", b"state", "total", b"total", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "customer_id", b"customer_id", "lines", b"lines", "order_id", b"order_id", "place_time", b"place_time", "state", b"state", "total", b"total", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,16 +255,16 @@ class OrderProgress(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    OCCUR_TIME_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Which one, counted from 1 for each order."""
     step: Global___OrderStep.ValueType
     """What happened."""
-    reason: _builtins.str
-    """Why, in UPPER_SNAKE, where there is a reason."""
+    cancel_reason: Global___CancelReason.ValueType
+    """Why, of the step CANCELLING. Unspecified of every other."""
     @_builtins.property
-    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+    def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
     def __init__(
@@ -234,12 +272,12 @@ class OrderProgress(_message.Message):
         *,
         version: _builtins.int = ...,
         step: Global___OrderStep.ValueType = ...,
-        reason: _builtins.str = ...,
-        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        cancel_reason: Global___CancelReason.ValueType = ...,
+        occur_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "reason", b"reason", "step", b"step", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "occur_time", b"occur_time", "step", b"step", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from tradewind.orders.v1 import order_pb2 as tradewind_dot_orders_dot_v1_dot_order__pb2
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'tradewind/orders/v1/order_service.proto\x12\x13tradewind.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1ftradewind/orders/v1/order.proto\x1a tradewind/policy/v1/policy.proto\"^\n\x0bItemToOrder\x12\x31\n\x03sku\x18\x01 \x01(\tB$\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12\x1c\n\x08quantity\x18\x02 \x01(\x03\x42\n\xbaH\x07\"\x05\x18\x90N(\x01\"\xfc\x01\n\x11PlaceOrderRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x99\x01\n\x05items\x18\x02 \x03(\x0b\x32 .tradewind.orders.v1.ItemToOrderBh\xbaHe\x92\x01\x04\x08\x01\x10\x64\xba\x01[\n\x10items.unique_sku\x12$each SKU must stand in one item only\x1a!this.map(item, item.sku).unique()\x12-\n\ncard_token\x18\x03 \x01(\tB\x19\x80\x01\x01\xbaH\x13r\x11\x18@2\r^tok_[a-z_]+$\"?\n\x12PlaceOrderResponse\x12)\n\x05order\x18\x01 \x01(\x0b\x32\x1a.tradewind.orders.v1.Order\"N\n\x12\x43\x61ncelOrderRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"@\n\x13\x43\x61ncelOrderResponse\x12)\n\x05order\x18\x01 \x01(\x0b\x32\x1a.tradewind.orders.v1.Order\"-\n\x0fGetOrderRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x10GetOrderResponse\x12)\n\x05order\x18\x01 \x01(\x0b\x32\x1a.tradewind.orders.v1.Order\"\xac\x01\n\x11ListOrdersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x38\n\x05state\x18\x03 \x01(\x0e\x32\x1f.tradewind.orders.v1.OrderStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\x0b\x63ustomer_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"Y\n\x12ListOrdersResponse\x12*\n\x06orders\x18\x01 \x03(\x0b\x32\x1a.tradewind.orders.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x11WatchOrderRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\rafter_version\x18\x02 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x00\"z\n\x12WatchOrderResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32\".tradewind.orders.v1.OrderProgress\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.tradewind.orders.v1.OrderState2\xbe\x06\n\x0cOrderService\x12\x9c\x01\n\nPlaceOrder\x12&.tradewind.orders.v1.PlaceOrderRequest\x1a\'.tradewind.orders.v1.PlaceOrderResponse\"=\x90\x02\x02\xaa\xbb\x18!\x08\x02\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x0f\"\n/v1/orders:\x01*\x12\xb1\x01\n\x0b\x43\x61ncelOrder\x12\'.tradewind.orders.v1.CancelOrderRequest\x1a(.tradewind.orders.v1.CancelOrderResponse\"O\x90\x02\x02\xaa\xbb\x18!\x08\x02\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02!\"\x1c/v1/orders/{order_id}:cancel:\x01*\x12\x9e\x01\n\x08GetOrder\x12$.tradewind.orders.v1.GetOrderRequest\x1a%.tradewind.orders.v1.GetOrderResponse\"E\x90\x02\x01\xaa\xbb\x18!\x08\x02\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/orders/{order_id}\x12\x99\x01\n\nListOrders\x12&.tradewind.orders.v1.ListOrdersRequest\x1a\'.tradewind.orders.v1.ListOrdersResponse\":\x90\x02\x01\xaa\xbb\x18!\x08\x02\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12\x9d\x01\n\nWatchOrder\x12&.tradewind.orders.v1.WatchOrderRequest\x1a\'.tradewind.orders.v1.WatchOrderResponse\"<\x90\x02\x01\xaa\xbb\x18\x12\x08\x02\x12\x03\x08\xd8\x04\x1a\t\t\x9a\x99\x99\x99\x99\xf9X@\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/orders/{order_id}:watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'tradewind/orders/v1/order_service.proto\x12\x13tradewind.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1ftradewind/orders/v1/order.proto\x1a tradewind/policy/v1/policy.proto\"f\n\x0bItemToOrder\x12\x35\n\x03sku\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12 \n\x08quantity\x18\x02 \x01(\x03\x42\x0e\xe2\x41\x01\x02\xbaH\x07\"\x05\x18\x90N(\x01\"\x90\x03\n\x11PlaceOrderRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x9d\x01\n\x05items\x18\x02 \x03(\x0b\x32 .tradewind.orders.v1.ItemToOrderBl\xe2\x41\x01\x02\xbaHe\x92\x01\x04\x08\x01\x10\x64\xba\x01[\n\x10items.unique_sku\x12$each SKU must stand in one item only\x1a!this.map(item, item.sku).unique()\x12\xb8\x01\n\rpayment_token\x18\x03 \x01(\tB\xa0\x01\x80\x01\x01\xe2\x41\x01\x02\xbaH\x95\x01r\x13\x18\x80\x02\x32\x0e^[\\x21-\\x7e]+$\xba\x01}\n\x1cpayment_token.no_card_number\x12=payment_token must be a provider\'s token, never a card number\x1a\x1e!this.matches(\'^[0-9-]{12,}$\')\"?\n\x12PlaceOrderResponse\x12)\n\x05order\x18\x01 \x01(\x0b\x32\x1a.tradewind.orders.v1.Order\"V\n\x12\x43\x61ncelOrderRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x08order_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"@\n\x13\x43\x61ncelOrderResponse\x12)\n\x05order\x18\x01 \x01(\x0b\x32\x1a.tradewind.orders.v1.Order\"1\n\x0fGetOrderRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"=\n\x10GetOrderResponse\x12)\n\x05order\x18\x01 \x01(\x0b\x32\x1a.tradewind.orders.v1.Order\"\xbc\x01\n\x11ListOrdersRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x08\x12<\n\x05state\x18\x03 \x01(\x0e\x32\x1f.tradewind.orders.v1.OrderStateB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x0b\x63ustomer_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"Y\n\x12ListOrdersResponse\x12*\n\x06orders\x18\x01 \x03(\x0b\x32\x1a.tradewind.orders.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\x11WatchOrderRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12&\n\rafter_version\x18\x02 \x01(\x03\x42\x0f\xe2\x41\x01\x01\xbaH\x08\"\x06\x18\xc0\x84=(\x00\"z\n\x12WatchOrderResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32\".tradewind.orders.v1.OrderProgress\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.tradewind.orders.v1.OrderState2\x94\x06\n\x0cOrderService\x12w\n\nPlaceOrder\x12&.tradewind.orders.v1.PlaceOrderRequest\x1a\'.tradewind.orders.v1.PlaceOrderResponse\"\x18\x90\x02\x02\x82\xd3\xe4\x93\x02\x0f\"\n/v1/orders:\x01*\x12\x8c\x01\n\x0b\x43\x61ncelOrder\x12\'.tradewind.orders.v1.CancelOrderRequest\x1a(.tradewind.orders.v1.CancelOrderResponse\"*\x90\x02\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/orders/{order_id}:cancel:\x01*\x12\x9c\x01\n\x08GetOrder\x12$.tradewind.orders.v1.GetOrderRequest\x1a%.tradewind.orders.v1.GetOrderResponse\"C\x90\x02\x01\xaa\xbb\x18\x1f\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xe1\xeb\x17\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/orders/{order_id}\x12\x97\x01\n\nListOrders\x12&.tradewind.orders.v1.ListOrdersRequest\x1a\'.tradewind.orders.v1.ListOrdersResponse\"8\x90\x02\x01\xaa\xbb\x18\x1f\x12\x02\x08\x01\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\xc2\xd7/\x19\x00\x00\x00\x00\x00\xc0X@\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12\x9b\x01\n\nWatchOrder\x12&.tradewind.orders.v1.WatchOrderRequest\x1a\'.tradewind.orders.v1.WatchOrderResponse\":\x90\x02\x01\xaa\xbb\x18\x10\x12\x03\x08\xd8\x04\x1a\t\t\x9a\x99\x99\x99\x99\xf9X@\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/orders/{order_id}:watch0\x01\x1a%\xba\xbb\x18!\x08\x02\x12\x02\x08\x02\x1a\x19\t\x9a\x99\x99\x99\x99\xf9X@\x12\x05\x10\x80\x84\xaf_\x19\x00\x00\x00\x00\x00\xc0X@b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,65 +37,67 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.orders.v1.order_s
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ITEMTOORDER'].fields_by_name['sku']._loaded_options = None
-  _globals['_ITEMTOORDER'].fields_by_name['sku']._serialized_options = b'\272H!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
+  _globals['_ITEMTOORDER'].fields_by_name['sku']._serialized_options = b'\342A\001\002\272H!r\037\030 2\033^[A-Za-z0-9][A-Za-z0-9_-]*$'
   _globals['_ITEMTOORDER'].fields_by_name['quantity']._loaded_options = None
-  _globals['_ITEMTOORDER'].fields_by_name['quantity']._serialized_options = b'\272H\007\"\005\030\220N(\001'
+  _globals['_ITEMTOORDER'].fields_by_name['quantity']._serialized_options = b'\342A\001\002\272H\007\"\005\030\220N(\001'
   _globals['_PLACEORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_PLACEORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PLACEORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_PLACEORDERREQUEST'].fields_by_name['items']._loaded_options = None
-  _globals['_PLACEORDERREQUEST'].fields_by_name['items']._serialized_options = b'\272He\222\001\004\010\001\020d\272\001[\n\020items.unique_sku\022$each SKU must stand in one item only\032!this.map(item, item.sku).unique()'
-  _globals['_PLACEORDERREQUEST'].fields_by_name['card_token']._loaded_options = None
-  _globals['_PLACEORDERREQUEST'].fields_by_name['card_token']._serialized_options = b'\200\001\001\272H\023r\021\030@2\r^tok_[a-z_]+$'
+  _globals['_PLACEORDERREQUEST'].fields_by_name['items']._serialized_options = b'\342A\001\002\272He\222\001\004\010\001\020d\272\001[\n\020items.unique_sku\022$each SKU must stand in one item only\032!this.map(item, item.sku).unique()'
+  _globals['_PLACEORDERREQUEST'].fields_by_name['payment_token']._loaded_options = None
+  _globals['_PLACEORDERREQUEST'].fields_by_name['payment_token']._serialized_options = b'\200\001\001\342A\001\002\272H\225\001r\023\030\200\0022\016^[\\x21-\\x7e]+$\272\001}\n\034payment_token.no_card_number\022=payment_token must be a provider\'s token, never a card number\032\036!this.matches(\'^[0-9-]{12,}$\')'
   _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_CANCELORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_CANCELORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_GETORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_GETORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\007\032\005\030\364\003(\000'
   _globals['_LISTORDERSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\010'
   _globals['_LISTORDERSREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['state']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_LISTORDERSREQUEST'].fields_by_name['customer_id']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['customer_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['customer_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_WATCHORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_WATCHORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_WATCHORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_WATCHORDERREQUEST'].fields_by_name['after_version']._loaded_options = None
-  _globals['_WATCHORDERREQUEST'].fields_by_name['after_version']._serialized_options = b'\272H\010\"\006\030\300\204=(\000'
+  _globals['_WATCHORDERREQUEST'].fields_by_name['after_version']._serialized_options = b'\342A\001\001\272H\010\"\006\030\300\204=(\000'
+  _globals['_ORDERSERVICE']._loaded_options = None
+  _globals['_ORDERSERVICE']._serialized_options = b'\272\273\030!\010\002\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@'
   _globals['_ORDERSERVICE'].methods_by_name['PlaceOrder']._loaded_options = None
-  _globals['_ORDERSERVICE'].methods_by_name['PlaceOrder']._serialized_options = b'\220\002\002\252\273\030!\010\002\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@\202\323\344\223\002\017\"\n/v1/orders:\001*'
+  _globals['_ORDERSERVICE'].methods_by_name['PlaceOrder']._serialized_options = b'\220\002\002\202\323\344\223\002\017\"\n/v1/orders:\001*'
   _globals['_ORDERSERVICE'].methods_by_name['CancelOrder']._loaded_options = None
-  _globals['_ORDERSERVICE'].methods_by_name['CancelOrder']._serialized_options = b'\220\002\002\252\273\030!\010\002\022\002\010\002\032\031\t\232\231\231\231\231\371X@\022\005\020\200\204\257_\031\000\000\000\000\000\300X@\202\323\344\223\002!\"\034/v1/orders/{order_id}:cancel:\001*'
+  _globals['_ORDERSERVICE'].methods_by_name['CancelOrder']._serialized_options = b'\220\002\002\202\323\344\223\002!\"\034/v1/orders/{order_id}:cancel:\001*'
   _globals['_ORDERSERVICE'].methods_by_name['GetOrder']._loaded_options = None
-  _globals['_ORDERSERVICE'].methods_by_name['GetOrder']._serialized_options = b'\220\002\001\252\273\030!\010\002\022\002\010\001\032\031\t\232\231\231\231\231\371X@\022\005\020\200\341\353\027\031\000\000\000\000\000\300X@\202\323\344\223\002\027\022\025/v1/orders/{order_id}'
+  _globals['_ORDERSERVICE'].methods_by_name['GetOrder']._serialized_options = b'\220\002\001\252\273\030\037\022\002\010\001\032\031\t\232\231\231\231\231\371X@\022\005\020\200\341\353\027\031\000\000\000\000\000\300X@\202\323\344\223\002\027\022\025/v1/orders/{order_id}'
   _globals['_ORDERSERVICE'].methods_by_name['ListOrders']._loaded_options = None
-  _globals['_ORDERSERVICE'].methods_by_name['ListOrders']._serialized_options = b'\220\002\001\252\273\030!\010\002\022\002\010\001\032\031\t\232\231\231\231\231\371X@\022\005\020\200\302\327/\031\000\000\000\000\000\300X@\202\323\344\223\002\014\022\n/v1/orders'
+  _globals['_ORDERSERVICE'].methods_by_name['ListOrders']._serialized_options = b'\220\002\001\252\273\030\037\022\002\010\001\032\031\t\232\231\231\231\231\371X@\022\005\020\200\302\327/\031\000\000\000\000\000\300X@\202\323\344\223\002\014\022\n/v1/orders'
   _globals['_ORDERSERVICE'].methods_by_name['WatchOrder']._loaded_options = None
-  _globals['_ORDERSERVICE'].methods_by_name['WatchOrder']._serialized_options = b'\220\002\001\252\273\030\022\010\002\022\003\010\330\004\032\t\t\232\231\231\231\231\371X@\202\323\344\223\002\035\022\033/v1/orders/{order_id}:watch'
-  _globals['_ITEMTOORDER']._serialized_start=190
-  _globals['_ITEMTOORDER']._serialized_end=284
-  _globals['_PLACEORDERREQUEST']._serialized_start=287
-  _globals['_PLACEORDERREQUEST']._serialized_end=539
-  _globals['_PLACEORDERRESPONSE']._serialized_start=541
-  _globals['_PLACEORDERRESPONSE']._serialized_end=604
-  _globals['_CANCELORDERREQUEST']._serialized_start=606
-  _globals['_CANCELORDERREQUEST']._serialized_end=684
-  _globals['_CANCELORDERRESPONSE']._serialized_start=686
-  _globals['_CANCELORDERRESPONSE']._serialized_end=750
-  _globals['_GETORDERREQUEST']._serialized_start=752
-  _globals['_GETORDERREQUEST']._serialized_end=797
-  _globals['_GETORDERRESPONSE']._serialized_start=799
-  _globals['_GETORDERRESPONSE']._serialized_end=860
-  _globals['_LISTORDERSREQUEST']._serialized_start=863
-  _globals['_LISTORDERSREQUEST']._serialized_end=1035
-  _globals['_LISTORDERSRESPONSE']._serialized_start=1037
-  _globals['_LISTORDERSRESPONSE']._serialized_end=1126
-  _globals['_WATCHORDERREQUEST']._serialized_start=1128
-  _globals['_WATCHORDERREQUEST']._serialized_end=1211
-  _globals['_WATCHORDERRESPONSE']._serialized_start=1213
-  _globals['_WATCHORDERRESPONSE']._serialized_end=1335
-  _globals['_ORDERSERVICE']._serialized_start=1338
-  _globals['_ORDERSERVICE']._serialized_end=2168
+  _globals['_ORDERSERVICE'].methods_by_name['WatchOrder']._serialized_options = b'\220\002\001\252\273\030\020\022\003\010\330\004\032\t\t\232\231\231\231\231\371X@\202\323\344\223\002\035\022\033/v1/orders/{order_id}:watch'
+  _globals['_ITEMTOORDER']._serialized_start=223
+  _globals['_ITEMTOORDER']._serialized_end=325
+  _globals['_PLACEORDERREQUEST']._serialized_start=328
+  _globals['_PLACEORDERREQUEST']._serialized_end=728
+  _globals['_PLACEORDERRESPONSE']._serialized_start=730
+  _globals['_PLACEORDERRESPONSE']._serialized_end=793
+  _globals['_CANCELORDERREQUEST']._serialized_start=795
+  _globals['_CANCELORDERREQUEST']._serialized_end=881
+  _globals['_CANCELORDERRESPONSE']._serialized_start=883
+  _globals['_CANCELORDERRESPONSE']._serialized_end=947
+  _globals['_GETORDERREQUEST']._serialized_start=949
+  _globals['_GETORDERREQUEST']._serialized_end=998
+  _globals['_GETORDERRESPONSE']._serialized_start=1000
+  _globals['_GETORDERRESPONSE']._serialized_end=1061
+  _globals['_LISTORDERSREQUEST']._serialized_start=1064
+  _globals['_LISTORDERSREQUEST']._serialized_end=1252
+  _globals['_LISTORDERSRESPONSE']._serialized_start=1254
+  _globals['_LISTORDERSRESPONSE']._serialized_end=1343
+  _globals['_WATCHORDERREQUEST']._serialized_start=1345
+  _globals['_WATCHORDERREQUEST']._serialized_end=1436
+  _globals['_WATCHORDERRESPONSE']._serialized_start=1438
+  _globals['_WATCHORDERRESPONSE']._serialized_end=1560
+  _globals['_ORDERSERVICE']._serialized_start=1563
+  _globals['_ORDERSERVICE']._serialized_end=2351
 # @@protoc_insertion_point(module_scope)

@@ -53,11 +53,13 @@ class PlaceOrderRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
-    CARD_TOKEN_FIELD_NUMBER: _builtins.int
+    PAYMENT_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Repeats of the same id and content get the first answer again, for ever: an order is placed once."""
-    card_token: _builtins.str
-    """What stands for the customer's card, for example `tok_approve`. A card number never enters."""
+    payment_token: _builtins.str
+    """The payment provider's token for the customer's card, from 1 to 256 visible ASCII characters; one that the provider
+    does not know is found out by the checkout, and cancels the order. A card number is refused.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemToOrder]:
         """What to order: from 1 to 100 products, each once."""
@@ -67,11 +69,11 @@ class PlaceOrderRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         items: _abc.Iterable[Global___ItemToOrder] | None = ...,
-        card_token: _builtins.str = ...,
+        payment_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_token", b"card_token", "items", b"items", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "payment_token", b"payment_token", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etradewind/orders/v1/saga.proto\x12\x13tradewind.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x02\n\x04Saga\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.SagaState\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x05 \x01(\x05\x12\x13\n\x0blast_reason\x18\x06 \x01(\t\x12+\n\x07wake_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\nSagaMoment\x12/\n\x0boccurred_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t*\xb1\x01\n\tSagaState\x12\x1a\n\x16SAGA_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12SAGA_STATE_RUNNING\x10\x01\x12\x1b\n\x17SAGA_STATE_COMPENSATING\x10\x02\x12\x18\n\x14SAGA_STATE_COMPLETED\x10\x03\x12\x1a\n\x16SAGA_STATE_COMPENSATED\x10\x04\x12\x1d\n\x19SAGA_STATE_NEEDS_OPERATOR\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etradewind/orders/v1/saga.proto\x12\x13tradewind.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x02\n\x04Saga\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.SagaState\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x05 \x01(\x05\x12\x13\n\x0blast_reason\x18\x06 \x01(\t\x12-\n\twake_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\nSagaMoment\x12.\n\noccur_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t*\xb1\x01\n\tSagaState\x12\x1a\n\x16SAGA_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12SAGA_STATE_RUNNING\x10\x01\x12\x1b\n\x17SAGA_STATE_COMPENSATING\x10\x02\x12\x18\n\x14SAGA_STATE_COMPLETED\x10\x03\x12\x1a\n\x16SAGA_STATE_COMPENSATED\x10\x04\x12\x1d\n\x19SAGA_STATE_NEEDS_OPERATOR\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.orders.v1.saga_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SAGASTATE']._serialized_start=454
-  _globals['_SAGASTATE']._serialized_end=631
+  _globals['_SAGASTATE']._serialized_start=456
+  _globals['_SAGASTATE']._serialized_end=633
   _globals['_SAGA']._serialized_start=89
-  _globals['_SAGA']._serialized_end=367
-  _globals['_SAGAMOMENT']._serialized_start=369
-  _globals['_SAGAMOMENT']._serialized_end=451
+  _globals['_SAGA']._serialized_end=370
+  _globals['_SAGAMOMENT']._serialized_start=372
+  _globals['_SAGAMOMENT']._serialized_end=453
 # @@protoc_insertion_point(module_scope)

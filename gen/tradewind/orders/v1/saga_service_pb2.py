@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from tradewind.orders.v1 import saga_pb2 as tradewind_dot_orders_dot_v1_dot_saga__pb2
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tradewind/orders/v1/saga_service.proto\x12\x13tradewind.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1etradewind/orders/v1/saga.proto\x1a tradewind/policy/v1/policy.proto\"\x88\x01\n\x10ListSagasRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.SagaStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"V\n\x11ListSagasResponse\x12(\n\x05sagas\x18\x01 \x03(\x0b\x32\x19.tradewind.orders.v1.Saga\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x12\x45xplainSagaRequest\x12\x19\n\x07saga_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"p\n\x13\x45xplainSagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga\x12\x30\n\x07history\x18\x02 \x03(\x0b\x32\x1f.tradewind.orders.v1.SagaMoment\"o\n\x10RetrySagaRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07saga_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x04note\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\xf4\x03\x32\n^[^\\x00]+$\"<\n\x11RetrySagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga\"\xae\x01\n\x10\x46orceSagaRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07saga_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12=\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.DirectionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x04note\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xf4\x03\x32\n^[^\\x00]+$\"<\n\x11\x46orceSagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_FORWARD\x10\x01\x12\x16\n\x12\x44IRECTION_BACKWARD\x10\x02\x32\xbe\x04\n\x0bSagaService\x12z\n\tListSagas\x12%.tradewind.orders.v1.ListSagasRequest\x1a&.tradewind.orders.v1.ListSagasResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/sagas\x12\x92\x01\n\x0b\x45xplainSaga\x12\'.tradewind.orders.v1.ExplainSagaRequest\x1a(.tradewind.orders.v1.ExplainSagaResponse\"0\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/sagas/{saga_id}:explain\x12\x8d\x01\n\tRetrySaga\x12%.tradewind.orders.v1.RetrySagaRequest\x1a&.tradewind.orders.v1.RetrySagaResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sagas/{saga_id}:retry:\x01*\x12\x8d\x01\n\tForceSaga\x12%.tradewind.orders.v1.ForceSagaRequest\x1a&.tradewind.orders.v1.ForceSagaResponse\"1\x90\x02\x02\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sagas/{saga_id}:force:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tradewind/orders/v1/saga_service.proto\x12\x13tradewind.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1etradewind/orders/v1/saga.proto\x1a tradewind/policy/v1/policy.proto\"\x94\x01\n\x10ListSagasRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x08\x12;\n\x05state\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.SagaStateB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\"V\n\x11ListSagasResponse\x12(\n\x05sagas\x18\x01 \x03(\x0b\x32\x19.tradewind.orders.v1.Saga\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x12\x45xplainSagaRequest\x12\x1d\n\x07saga_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"p\n\x13\x45xplainSagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga\x12\x30\n\x07history\x18\x02 \x03(\x0b\x32\x1f.tradewind.orders.v1.SagaMoment\"{\n\x10RetrySagaRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x07saga_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12&\n\x04note\x18\x03 \x01(\tB\x18\xe2\x41\x01\x02\xbaH\x11r\x0f\x18\xf4\x03\x32\n^[^\\x00]+$\"<\n\x11RetrySagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga\"\xbe\x01\n\x10\x46orceSagaRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x07saga_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x41\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.tradewind.orders.v1.DirectionB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x04note\x18\x04 \x01(\tB\x18\xe2\x41\x01\x02\xbaH\x11r\x0f\x18\xf4\x03\x32\n^[^\\x00]+$\"<\n\x11\x46orceSagaResponse\x12\'\n\x04saga\x18\x01 \x01(\x0b\x32\x19.tradewind.orders.v1.Saga*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_FORWARD\x10\x01\x12\x16\n\x12\x44IRECTION_BACKWARD\x10\x02\x32\xaa\x04\n\x0bSagaService\x12p\n\tListSagas\x12%.tradewind.orders.v1.ListSagasRequest\x1a&.tradewind.orders.v1.ListSagasResponse\"\x14\x90\x02\x01\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/sagas\x12\x90\x01\n\x0b\x45xplainSaga\x12\'.tradewind.orders.v1.ExplainSagaRequest\x1a(.tradewind.orders.v1.ExplainSagaResponse\".\x90\x02\x01\xaa\xbb\x18\x04\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/sagas/{saga_id}:explain\x12\x83\x01\n\tRetrySaga\x12%.tradewind.orders.v1.RetrySagaRequest\x1a&.tradewind.orders.v1.RetrySagaResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sagas/{saga_id}:retry:\x01*\x12\x83\x01\n\tForceSaga\x12%.tradewind.orders.v1.ForceSagaRequest\x1a&.tradewind.orders.v1.ForceSagaResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sagas/{saga_id}:force:\x01*\x1a\n\xba\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,53 +37,55 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.orders.v1.saga_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTSAGASREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTSAGASREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
+  _globals['_LISTSAGASREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\007\032\005\030\364\003(\000'
   _globals['_LISTSAGASREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTSAGASREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_LISTSAGASREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\010'
   _globals['_LISTSAGASREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_LISTSAGASREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTSAGASREQUEST'].fields_by_name['state']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_EXPLAINSAGAREQUEST'].fields_by_name['saga_id']._loaded_options = None
-  _globals['_EXPLAINSAGAREQUEST'].fields_by_name['saga_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_EXPLAINSAGAREQUEST'].fields_by_name['saga_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_RETRYSAGAREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_RETRYSAGAREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RETRYSAGAREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_RETRYSAGAREQUEST'].fields_by_name['saga_id']._loaded_options = None
-  _globals['_RETRYSAGAREQUEST'].fields_by_name['saga_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RETRYSAGAREQUEST'].fields_by_name['saga_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_RETRYSAGAREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_RETRYSAGAREQUEST'].fields_by_name['note']._serialized_options = b'\272H\021r\017\030\364\0032\n^[^\\x00]+$'
+  _globals['_RETRYSAGAREQUEST'].fields_by_name['note']._serialized_options = b'\342A\001\002\272H\021r\017\030\364\0032\n^[^\\x00]+$'
   _globals['_FORCESAGAREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_FORCESAGAREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_FORCESAGAREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_FORCESAGAREQUEST'].fields_by_name['saga_id']._loaded_options = None
-  _globals['_FORCESAGAREQUEST'].fields_by_name['saga_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_FORCESAGAREQUEST'].fields_by_name['saga_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_FORCESAGAREQUEST'].fields_by_name['direction']._loaded_options = None
-  _globals['_FORCESAGAREQUEST'].fields_by_name['direction']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_FORCESAGAREQUEST'].fields_by_name['direction']._serialized_options = b'\342A\001\002\272H\007\202\001\004\020\001 \000'
   _globals['_FORCESAGAREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_FORCESAGAREQUEST'].fields_by_name['note']._serialized_options = b'\272H\021r\017\030\364\0032\n^[^\\x00]+$'
+  _globals['_FORCESAGAREQUEST'].fields_by_name['note']._serialized_options = b'\342A\001\002\272H\021r\017\030\364\0032\n^[^\\x00]+$'
+  _globals['_SAGASERVICE']._loaded_options = None
+  _globals['_SAGASERVICE']._serialized_options = b'\272\273\030\006\010\003\022\002\010\002'
   _globals['_SAGASERVICE'].methods_by_name['ListSagas']._loaded_options = None
-  _globals['_SAGASERVICE'].methods_by_name['ListSagas']._serialized_options = b'\220\002\001\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\013\022\t/v1/sagas'
+  _globals['_SAGASERVICE'].methods_by_name['ListSagas']._serialized_options = b'\220\002\001\202\323\344\223\002\013\022\t/v1/sagas'
   _globals['_SAGASERVICE'].methods_by_name['ExplainSaga']._loaded_options = None
-  _globals['_SAGASERVICE'].methods_by_name['ExplainSaga']._serialized_options = b'\220\002\001\252\273\030\006\010\003\022\002\010\001\202\323\344\223\002\035\022\033/v1/sagas/{saga_id}:explain'
+  _globals['_SAGASERVICE'].methods_by_name['ExplainSaga']._serialized_options = b'\220\002\001\252\273\030\004\022\002\010\001\202\323\344\223\002\035\022\033/v1/sagas/{saga_id}:explain'
   _globals['_SAGASERVICE'].methods_by_name['RetrySaga']._loaded_options = None
-  _globals['_SAGASERVICE'].methods_by_name['RetrySaga']._serialized_options = b'\220\002\002\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\036\"\031/v1/sagas/{saga_id}:retry:\001*'
+  _globals['_SAGASERVICE'].methods_by_name['RetrySaga']._serialized_options = b'\220\002\002\202\323\344\223\002\036\"\031/v1/sagas/{saga_id}:retry:\001*'
   _globals['_SAGASERVICE'].methods_by_name['ForceSaga']._loaded_options = None
-  _globals['_SAGASERVICE'].methods_by_name['ForceSaga']._serialized_options = b'\220\002\002\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\036\"\031/v1/sagas/{saga_id}:force:\001*'
-  _globals['_DIRECTION']._serialized_start=992
-  _globals['_DIRECTION']._serialized_end=1077
-  _globals['_LISTSAGASREQUEST']._serialized_start=189
-  _globals['_LISTSAGASREQUEST']._serialized_end=325
-  _globals['_LISTSAGASRESPONSE']._serialized_start=327
-  _globals['_LISTSAGASRESPONSE']._serialized_end=413
-  _globals['_EXPLAINSAGAREQUEST']._serialized_start=415
-  _globals['_EXPLAINSAGAREQUEST']._serialized_end=462
-  _globals['_EXPLAINSAGARESPONSE']._serialized_start=464
-  _globals['_EXPLAINSAGARESPONSE']._serialized_end=576
-  _globals['_RETRYSAGAREQUEST']._serialized_start=578
-  _globals['_RETRYSAGAREQUEST']._serialized_end=689
-  _globals['_RETRYSAGARESPONSE']._serialized_start=691
-  _globals['_RETRYSAGARESPONSE']._serialized_end=751
-  _globals['_FORCESAGAREQUEST']._serialized_start=754
-  _globals['_FORCESAGAREQUEST']._serialized_end=928
-  _globals['_FORCESAGARESPONSE']._serialized_start=930
-  _globals['_FORCESAGARESPONSE']._serialized_end=990
-  _globals['_SAGASERVICE']._serialized_start=1080
-  _globals['_SAGASERVICE']._serialized_end=1654
+  _globals['_SAGASERVICE'].methods_by_name['ForceSaga']._serialized_options = b'\220\002\002\202\323\344\223\002\036\"\031/v1/sagas/{saga_id}:force:\001*'
+  _globals['_DIRECTION']._serialized_start=1069
+  _globals['_DIRECTION']._serialized_end=1154
+  _globals['_LISTSAGASREQUEST']._serialized_start=222
+  _globals['_LISTSAGASREQUEST']._serialized_end=370
+  _globals['_LISTSAGASRESPONSE']._serialized_start=372
+  _globals['_LISTSAGASRESPONSE']._serialized_end=458
+  _globals['_EXPLAINSAGAREQUEST']._serialized_start=460
+  _globals['_EXPLAINSAGAREQUEST']._serialized_end=511
+  _globals['_EXPLAINSAGARESPONSE']._serialized_start=513
+  _globals['_EXPLAINSAGARESPONSE']._serialized_end=625
+  _globals['_RETRYSAGAREQUEST']._serialized_start=627
+  _globals['_RETRYSAGAREQUEST']._serialized_end=750
+  _globals['_RETRYSAGARESPONSE']._serialized_start=752
+  _globals['_RETRYSAGARESPONSE']._serialized_end=812
+  _globals['_FORCESAGAREQUEST']._serialized_start=815
+  _globals['_FORCESAGAREQUEST']._serialized_end=1005
+  _globals['_FORCESAGARESPONSE']._serialized_start=1007
+  _globals['_FORCESAGARESPONSE']._serialized_end=1067
+  _globals['_SAGASERVICE']._serialized_start=1157
+  _globals['_SAGASERVICE']._serialized_end=1711
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_po
 from tradewind.type.v1 import money_pb2 as tradewind_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tradewind/payments/v1/payment_events.proto\x12\x15tradewind.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a tradewind/policy/v1/policy.proto\x1a\x1dtradewind/type/v1/money.proto\"\xab\x01\n\x11PaymentAuthorized\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12(\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xbf\x01\n\x0fPaymentDeclined\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12(\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x14\n\x0c\x64\x65\x63line_code\x18\x04 \x01(\t\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xa9\x01\n\x0fPaymentCaptured\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12(\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"}\n\rPaymentVoided\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xa9\x01\n\x0fPaymentRefunded\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12(\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tradewind/payments/v1/payment_events.proto\x12\x15tradewind.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a tradewind/policy/v1/policy.proto\x1a\x1dtradewind/type/v1/money.proto\"\xaa\x01\n\x11PaymentAuthorized\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12(\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xbe\x01\n\x0fPaymentDeclined\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12(\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x14\n\x0c\x64\x65\x63line_code\x18\x04 \x01(\t\x12.\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xa8\x01\n\x0fPaymentCaptured\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12(\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"|\n\rPaymentVoided\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12.\n\noccur_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_id\"\xa8\x01\n\x0fPaymentRefunded\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x19\n\x11\x61ggregate_version\x18\x02 \x01(\x03\x12(\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x0e\xb2\xbb\x18\n\n\x08order_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,13 +45,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTREFUNDED']._loaded_options = None
   _globals['_PAYMENTREFUNDED']._serialized_options = b'\262\273\030\n\n\010order_id'
   _globals['_PAYMENTAUTHORIZED']._serialized_start=168
-  _globals['_PAYMENTAUTHORIZED']._serialized_end=339
-  _globals['_PAYMENTDECLINED']._serialized_start=342
-  _globals['_PAYMENTDECLINED']._serialized_end=533
-  _globals['_PAYMENTCAPTURED']._serialized_start=536
-  _globals['_PAYMENTCAPTURED']._serialized_end=705
-  _globals['_PAYMENTVOIDED']._serialized_start=707
-  _globals['_PAYMENTVOIDED']._serialized_end=832
-  _globals['_PAYMENTREFUNDED']._serialized_start=835
-  _globals['_PAYMENTREFUNDED']._serialized_end=1004
+  _globals['_PAYMENTAUTHORIZED']._serialized_end=338
+  _globals['_PAYMENTDECLINED']._serialized_start=341
+  _globals['_PAYMENTDECLINED']._serialized_end=531
+  _globals['_PAYMENTCAPTURED']._serialized_start=534
+  _globals['_PAYMENTCAPTURED']._serialized_end=702
+  _globals['_PAYMENTVOIDED']._serialized_start=704
+  _globals['_PAYMENTVOIDED']._serialized_end=828
+  _globals['_PAYMENTREFUNDED']._serialized_start=831
+  _globals['_PAYMENTREFUNDED']._serialized_end=999
 # @@protoc_insertion_point(module_scope)

@@ -26,19 +26,21 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tradewind.type.v1 import money_pb2 as tradewind_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tradewind/payments/v1/payment.proto\x12\x15tradewind.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtradewind/type/v1/money.proto\"\xef\x01\n\x07Payment\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12(\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.tradewind.payments.v1.PaymentState\x12\x14\n\x0c\x64\x65\x63line_code\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdf\x01\n\x0bLedgerEntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12/\n\x07\x61\x63\x63ount\x18\x05 \x01(\x0e\x32\x1e.tradewind.payments.v1.Account\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\x13\n\x0bminor_units\x18\x07 \x01(\x03\x12-\n\tbooked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xd4\x01\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PAYMENT_STATE_PENDING\x10\x01\x12\x1c\n\x18PAYMENT_STATE_AUTHORIZED\x10\x02\x12\x1a\n\x16PAYMENT_STATE_CAPTURED\x10\x03\x12\x1a\n\x16PAYMENT_STATE_DECLINED\x10\x04\x12\x18\n\x14PAYMENT_STATE_VOIDED\x10\x05\x12\x1a\n\x16PAYMENT_STATE_REFUNDED\x10\x06*s\n\x07\x41\x63\x63ount\x12\x17\n\x13\x41\x43\x43OUNT_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x41\x43\x43OUNT_PROVIDER_RECEIVABLE\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_SALES_REVENUE\x10\x02\x12\x13\n\x0f\x41\x43\x43OUNT_REFUNDS\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tradewind/payments/v1/payment.proto\x12\x15tradewind.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtradewind/type/v1/money.proto\"\xf1\x01\n\x07Payment\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12(\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.tradewind.payments.v1.PaymentState\x12\x14\n\x0c\x64\x65\x63line_code\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x02\n\x0bLedgerEntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x30\n\x04kind\x18\x04 \x01(\x0e\x32\".tradewind.payments.v1.BookingKind\x12/\n\x07\x61\x63\x63ount\x18\x05 \x01(\x0e\x32\x1e.tradewind.payments.v1.Account\x12(\n\x06\x61mount\x18\x06 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12-\n\tbook_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xd4\x01\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PAYMENT_STATE_PENDING\x10\x01\x12\x1c\n\x18PAYMENT_STATE_AUTHORIZED\x10\x02\x12\x1a\n\x16PAYMENT_STATE_CAPTURED\x10\x03\x12\x1a\n\x16PAYMENT_STATE_DECLINED\x10\x04\x12\x18\n\x14PAYMENT_STATE_VOIDED\x10\x05\x12\x1a\n\x16PAYMENT_STATE_REFUNDED\x10\x06*s\n\x07\x41\x63\x63ount\x12\x17\n\x13\x41\x43\x43OUNT_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x41\x43\x43OUNT_PROVIDER_RECEIVABLE\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_SALES_REVENUE\x10\x02\x12\x13\n\x0f\x41\x43\x43OUNT_REFUNDS\x10\x03*^\n\x0b\x42ookingKind\x12\x1c\n\x18\x42OOKING_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42OOKING_KIND_CAPTURE\x10\x01\x12\x17\n\x13\x42OOKING_KIND_REFUND\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.payments.v1.payment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PAYMENTSTATE']._serialized_start=595
-  _globals['_PAYMENTSTATE']._serialized_end=807
-  _globals['_ACCOUNT']._serialized_start=809
-  _globals['_ACCOUNT']._serialized_end=924
+  _globals['_PAYMENTSTATE']._serialized_start=631
+  _globals['_PAYMENTSTATE']._serialized_end=843
+  _globals['_ACCOUNT']._serialized_start=845
+  _globals['_ACCOUNT']._serialized_end=960
+  _globals['_BOOKINGKIND']._serialized_start=962
+  _globals['_BOOKINGKIND']._serialized_end=1056
   _globals['_PAYMENT']._serialized_start=127
-  _globals['_PAYMENT']._serialized_end=366
-  _globals['_LEDGERENTRY']._serialized_start=369
-  _globals['_LEDGERENTRY']._serialized_end=592
+  _globals['_PAYMENT']._serialized_end=368
+  _globals['_LEDGERENTRY']._serialized_start=371
+  _globals['_LEDGERENTRY']._serialized_end=628
 # @@protoc_insertion_point(module_scope)

@@ -87,6 +87,30 @@ ACCOUNT_REFUNDS: Account.ValueType  # 3
 """What the shop gave back."""
 Global___Account: _TypeAlias = Account  # noqa: Y015
 
+class _BookingKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BookingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BookingKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BOOKING_KIND_UNSPECIFIED: _BookingKind.ValueType  # 0
+    """Not a valid choice."""
+    BOOKING_KIND_CAPTURE: _BookingKind.ValueType  # 1
+    """The amount of an order was taken from its customer."""
+    BOOKING_KIND_REFUND: _BookingKind.ValueType  # 2
+    """The amount of an order was given back to its customer."""
+
+class BookingKind(_BookingKind, metaclass=_BookingKindEnumTypeWrapper):
+    """Why something is booked. An order has at most one booking of each kind."""
+
+BOOKING_KIND_UNSPECIFIED: BookingKind.ValueType  # 0
+"""Not a valid choice."""
+BOOKING_KIND_CAPTURE: BookingKind.ValueType  # 1
+"""The amount of an order was taken from its customer."""
+BOOKING_KIND_REFUND: BookingKind.ValueType  # 2
+"""The amount of an order was given back to its customer."""
+Global___BookingKind: _TypeAlias = BookingKind  # noqa: Y015
+
 @_typing.final
 class Payment(_message.Message):
     """What an order is paid with."""
@@ -97,8 +121,8 @@ class Payment(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     DECLINE_CODE_FIELD_NUMBER: _builtins.int
-    CREATED_AT_FIELD_NUMBER: _builtins.int
-    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order it pays for, and so the payment's id: an order has one."""
     state: Global___PaymentState.ValueType
@@ -110,11 +134,11 @@ class Payment(_message.Message):
         """How much. Empty when it was voided before anything was asked for."""
 
     @_builtins.property
-    def created_at(self) -> _timestamp_pb2.Timestamp:
+    def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was first asked for."""
 
     @_builtins.property
-    def updated_at(self) -> _timestamp_pb2.Timestamp:
+    def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
 
     def __init__(
@@ -124,12 +148,12 @@ class Payment(_message.Message):
         amount: _money_pb2.Money | None = ...,
         state: Global___PaymentState.ValueType = ...,
         decline_code: _builtins.str = ...,
-        created_at: _timestamp_pb2.Timestamp | None = ...,
-        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "decline_code", b"decline_code", "order_id", b"order_id", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "decline_code", b"decline_code", "order_id", b"order_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -146,9 +170,8 @@ class LedgerEntry(_message.Message):
     ORDER_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
-    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
-    MINOR_UNITS_FIELD_NUMBER: _builtins.int
-    BOOKED_AT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    BOOK_TIME_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """The entry's number, ascending within an order. Those of orders that were booked at the same time may stand otherwise
     in the whole ledger.
@@ -157,16 +180,16 @@ class LedgerEntry(_message.Message):
     """The booking it belongs to."""
     order_id: _builtins.str
     """The order it is about."""
-    kind: _builtins.str
-    """What happened: `capture` or `refund`. An order has at most one of each."""
+    kind: Global___BookingKind.ValueType
+    """Which of the two bookings of its order it belongs to."""
     account: Global___Account.ValueType
     """Where it is booked."""
-    currency_code: _builtins.str
-    """The currency of the amount."""
-    minor_units: _builtins.int
-    """The amount in minor units: a debit above zero, a credit below."""
     @_builtins.property
-    def booked_at(self) -> _timestamp_pb2.Timestamp:
+    def amount(self) -> _money_pb2.Money:
+        """How much: a debit above zero, a credit below."""
+
+    @_builtins.property
+    def book_time(self) -> _timestamp_pb2.Timestamp:
         """When it was booked."""
 
     def __init__(
@@ -175,15 +198,14 @@ class LedgerEntry(_message.Message):
         position: _builtins.int = ...,
         booking_id: _builtins.str = ...,
         order_id: _builtins.str = ...,
-        kind: _builtins.str = ...,
+        kind: Global___BookingKind.ValueType = ...,
         account: Global___Account.ValueType = ...,
-        currency_code: _builtins.str = ...,
-        minor_units: _builtins.int = ...,
-        booked_at: _timestamp_pb2.Timestamp | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        book_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["booked_at", b"booked_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "book_time", b"book_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "booked_at", b"booked_at", "booking_id", b"booking_id", "currency_code", b"currency_code", "kind", b"kind", "minor_units", b"minor_units", "order_id", b"order_id", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "book_time", b"book_time", "booking_id", b"booking_id", "kind", b"kind", "order_id", b"order_id", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,82 +24,85 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from tradewind.payments.v1 import payment_pb2 as tradewind_dot_payments_dot_v1_dot_payment__pb2
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 from tradewind.type.v1 import money_pb2 as tradewind_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+tradewind/payments/v1/payment_service.proto\x12\x15tradewind.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a#tradewind/payments/v1/payment.proto\x1a tradewind/policy/v1/policy.proto\x1a\x1dtradewind/type/v1/money.proto\"\xf9\x01\n\x10\x41uthorizeRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12|\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.MoneyBR\xbaHO\xba\x01I\n\x0f\x61mount.positive\x12 amount must be more than nothing\x1a\x14this.minor_units > 0\xc8\x01\x01\x12-\n\ncard_token\x18\x04 \x01(\tB\x19\x80\x01\x01\xbaH\x13r\x11\x18@2\r^tok_[a-z_]+$\"D\n\x11\x41uthorizeResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"J\n\x0e\x43\x61ptureRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"B\n\x0f\x43\x61ptureResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"G\n\x0bVoidRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"?\n\x0cVoidResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"I\n\rRefundRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"A\n\x0eRefundResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"/\n\x11GetPaymentRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"E\n\x12GetPaymentResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"v\n\x18ListLedgerEntriesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x1d\n\x08order_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"i\n\x19ListLedgerEntriesResponse\x12\x33\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\".tradewind.payments.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd5\x06\n\x0ePaymentService\x12\x89\x01\n\tAuthorize\x12\'.tradewind.payments.v1.AuthorizeRequest\x1a(.tradewind.payments.v1.AuthorizeResponse\")\x90\x02\x02\xaa\xbb\x18\"\x08\x04\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x12\x83\x01\n\x07\x43\x61pture\x12%.tradewind.payments.v1.CaptureRequest\x1a&.tradewind.payments.v1.CaptureResponse\")\x90\x02\x02\xaa\xbb\x18\"\x08\x04\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x12z\n\x04Void\x12\".tradewind.payments.v1.VoidRequest\x1a#.tradewind.payments.v1.VoidResponse\")\x90\x02\x02\xaa\xbb\x18\"\x08\x04\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x12\x80\x01\n\x06Refund\x12$.tradewind.payments.v1.RefundRequest\x1a%.tradewind.payments.v1.RefundResponse\")\x90\x02\x02\xaa\xbb\x18\"\x08\x04\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@\x12\x8f\x01\n\nGetPayment\x12(.tradewind.payments.v1.GetPaymentRequest\x1a).tradewind.payments.v1.GetPaymentResponse\",\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/payments/{order_id}\x12\x9f\x01\n\x11ListLedgerEntries\x12/.tradewind.payments.v1.ListLedgerEntriesRequest\x1a\x30.tradewind.payments.v1.ListLedgerEntriesResponse\"\'\x90\x02\x01\xaa\xbb\x18\x06\x08\x03\x12\x02\x08\x02\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/ledger-entriesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+tradewind/payments/v1/payment_service.proto\x12\x15tradewind.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a#tradewind/payments/v1/payment.proto\x1a tradewind/policy/v1/policy.proto\x1a\x1dtradewind/type/v1/money.proto\"\x99\x03\n\x17\x41uthorizePaymentRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x08order_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x80\x01\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.MoneyBV\xe2\x41\x01\x02\xbaHO\xba\x01I\n\x0f\x61mount.positive\x12 amount must be more than nothing\x1a\x14this.minor_units > 0\xc8\x01\x01\x12\xb8\x01\n\rpayment_token\x18\x04 \x01(\tB\xa0\x01\x80\x01\x01\xe2\x41\x01\x02\xbaH\x95\x01r\x13\x18\x80\x02\x32\x0e^[\\x21-\\x7e]+$\xba\x01}\n\x1cpayment_token.no_card_number\x12=payment_token must be a provider\'s token, never a card number\x1a\x1e!this.matches(\'^[0-9-]{12,}$\')\"K\n\x18\x41uthorizePaymentResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"Y\n\x15\x43\x61pturePaymentRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x08order_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"I\n\x16\x43\x61pturePaymentResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"V\n\x12VoidPaymentRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x08order_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"F\n\x13VoidPaymentResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"X\n\x14RefundPaymentRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x08order_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"H\n\x15RefundPaymentResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"3\n\x11GetPaymentRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"E\n\x12GetPaymentResponse\x12/\n\x07payment\x18\x01 \x01(\x0b\x32\x1e.tradewind.payments.v1.Payment\"\x82\x01\n\x18ListLedgerEntriesRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x08\x12!\n\x08order_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"i\n\x19ListLedgerEntriesResponse\x12\x33\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\".tradewind.payments.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xba\x06\n\x0ePaymentService\x12x\n\x10\x41uthorizePayment\x12..tradewind.payments.v1.AuthorizePaymentRequest\x1a/.tradewind.payments.v1.AuthorizePaymentResponse\"\x03\x90\x02\x02\x12r\n\x0e\x43\x61pturePayment\x12,.tradewind.payments.v1.CapturePaymentRequest\x1a-.tradewind.payments.v1.CapturePaymentResponse\"\x03\x90\x02\x02\x12i\n\x0bVoidPayment\x12).tradewind.payments.v1.VoidPaymentRequest\x1a*.tradewind.payments.v1.VoidPaymentResponse\"\x03\x90\x02\x02\x12o\n\rRefundPayment\x12+.tradewind.payments.v1.RefundPaymentRequest\x1a,.tradewind.payments.v1.RefundPaymentResponse\"\x03\x90\x02\x02\x12\x91\x01\n\nGetPayment\x12(.tradewind.payments.v1.GetPaymentRequest\x1a).tradewind.payments.v1.GetPaymentResponse\".\x90\x02\x01\xaa\xbb\x18\x08\x08\x03\x12\x02\x08\x01\x1a\x00\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/payments/{order_id}\x12\xa1\x01\n\x11ListLedgerEntries\x12/.tradewind.payments.v1.ListLedgerEntriesRequest\x1a\x30.tradewind.payments.v1.ListLedgerEntriesResponse\")\x90\x02\x01\xaa\xbb\x18\x08\x08\x03\x12\x02\x08\x02\x1a\x00\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/ledger-entries\x1a&\xba\xbb\x18\"\x08\x04\x12\x02\x08\x05\x1a\x1a\t\x9a\x99\x99\x99\x99\xf9X@\x12\x06\x10\x80\xca\xb5\xee\x01\x19\x00\x00\x00\x00\x00\xc0X@b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.payments.v1.payment_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['amount']._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['amount']._serialized_options = b'\272HO\272\001I\n\017amount.positive\022 amount must be more than nothing\032\024this.minor_units > 0\310\001\001'
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['card_token']._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['card_token']._serialized_options = b'\200\001\001\272H\023r\021\030@2\r^tok_[a-z_]+$'
-  _globals['_CAPTUREREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CAPTUREREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_CAPTUREREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_CAPTUREREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_VOIDREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_VOIDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_VOIDREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_VOIDREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_REFUNDREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_REFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_REFUNDREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_REFUNDREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_AUTHORIZEPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_AUTHORIZEPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_AUTHORIZEPAYMENTREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_AUTHORIZEPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_AUTHORIZEPAYMENTREQUEST'].fields_by_name['amount']._loaded_options = None
+  _globals['_AUTHORIZEPAYMENTREQUEST'].fields_by_name['amount']._serialized_options = b'\342A\001\002\272HO\272\001I\n\017amount.positive\022 amount must be more than nothing\032\024this.minor_units > 0\310\001\001'
+  _globals['_AUTHORIZEPAYMENTREQUEST'].fields_by_name['payment_token']._loaded_options = None
+  _globals['_AUTHORIZEPAYMENTREQUEST'].fields_by_name['payment_token']._serialized_options = b'\200\001\001\342A\001\002\272H\225\001r\023\030\200\0022\016^[\\x21-\\x7e]+$\272\001}\n\034payment_token.no_card_number\022=payment_token must be a provider\'s token, never a card number\032\036!this.matches(\'^[0-9-]{12,}$\')'
+  _globals['_CAPTUREPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CAPTUREPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_CAPTUREPAYMENTREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_CAPTUREPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_VOIDPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_VOIDPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_VOIDPAYMENTREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_VOIDPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_GETPAYMENTREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_GETPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\007\032\005\030\364\003(\000'
   _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\010'
   _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_PAYMENTSERVICE'].methods_by_name['Authorize']._loaded_options = None
-  _globals['_PAYMENTSERVICE'].methods_by_name['Authorize']._serialized_options = b'\220\002\002\252\273\030\"\010\004\022\002\010\005\032\032\t\232\231\231\231\231\371X@\022\006\020\200\312\265\356\001\031\000\000\000\000\000\300X@'
-  _globals['_PAYMENTSERVICE'].methods_by_name['Capture']._loaded_options = None
-  _globals['_PAYMENTSERVICE'].methods_by_name['Capture']._serialized_options = b'\220\002\002\252\273\030\"\010\004\022\002\010\005\032\032\t\232\231\231\231\231\371X@\022\006\020\200\312\265\356\001\031\000\000\000\000\000\300X@'
-  _globals['_PAYMENTSERVICE'].methods_by_name['Void']._loaded_options = None
-  _globals['_PAYMENTSERVICE'].methods_by_name['Void']._serialized_options = b'\220\002\002\252\273\030\"\010\004\022\002\010\005\032\032\t\232\231\231\231\231\371X@\022\006\020\200\312\265\356\001\031\000\000\000\000\000\300X@'
-  _globals['_PAYMENTSERVICE'].methods_by_name['Refund']._loaded_options = None
-  _globals['_PAYMENTSERVICE'].methods_by_name['Refund']._serialized_options = b'\220\002\002\252\273\030\"\010\004\022\002\010\005\032\032\t\232\231\231\231\231\371X@\022\006\020\200\312\265\356\001\031\000\000\000\000\000\300X@'
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_PAYMENTSERVICE']._loaded_options = None
+  _globals['_PAYMENTSERVICE']._serialized_options = b'\272\273\030\"\010\004\022\002\010\005\032\032\t\232\231\231\231\231\371X@\022\006\020\200\312\265\356\001\031\000\000\000\000\000\300X@'
+  _globals['_PAYMENTSERVICE'].methods_by_name['AuthorizePayment']._loaded_options = None
+  _globals['_PAYMENTSERVICE'].methods_by_name['AuthorizePayment']._serialized_options = b'\220\002\002'
+  _globals['_PAYMENTSERVICE'].methods_by_name['CapturePayment']._loaded_options = None
+  _globals['_PAYMENTSERVICE'].methods_by_name['CapturePayment']._serialized_options = b'\220\002\002'
+  _globals['_PAYMENTSERVICE'].methods_by_name['VoidPayment']._loaded_options = None
+  _globals['_PAYMENTSERVICE'].methods_by_name['VoidPayment']._serialized_options = b'\220\002\002'
+  _globals['_PAYMENTSERVICE'].methods_by_name['RefundPayment']._loaded_options = None
+  _globals['_PAYMENTSERVICE'].methods_by_name['RefundPayment']._serialized_options = b'\220\002\002'
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._loaded_options = None
-  _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._serialized_options = b'\220\002\001\252\273\030\006\010\003\022\002\010\001\202\323\344\223\002\031\022\027/v1/payments/{order_id}'
+  _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._serialized_options = b'\220\002\001\252\273\030\010\010\003\022\002\010\001\032\000\202\323\344\223\002\031\022\027/v1/payments/{order_id}'
   _globals['_PAYMENTSERVICE'].methods_by_name['ListLedgerEntries']._loaded_options = None
-  _globals['_PAYMENTSERVICE'].methods_by_name['ListLedgerEntries']._serialized_options = b'\220\002\001\252\273\030\006\010\003\022\002\010\002\202\323\344\223\002\024\022\022/v1/ledger-entries'
-  _globals['_AUTHORIZEREQUEST']._serialized_start=232
-  _globals['_AUTHORIZEREQUEST']._serialized_end=481
-  _globals['_AUTHORIZERESPONSE']._serialized_start=483
-  _globals['_AUTHORIZERESPONSE']._serialized_end=551
-  _globals['_CAPTUREREQUEST']._serialized_start=553
-  _globals['_CAPTUREREQUEST']._serialized_end=627
-  _globals['_CAPTURERESPONSE']._serialized_start=629
-  _globals['_CAPTURERESPONSE']._serialized_end=695
-  _globals['_VOIDREQUEST']._serialized_start=697
-  _globals['_VOIDREQUEST']._serialized_end=768
-  _globals['_VOIDRESPONSE']._serialized_start=770
-  _globals['_VOIDRESPONSE']._serialized_end=833
-  _globals['_REFUNDREQUEST']._serialized_start=835
-  _globals['_REFUNDREQUEST']._serialized_end=908
-  _globals['_REFUNDRESPONSE']._serialized_start=910
-  _globals['_REFUNDRESPONSE']._serialized_end=975
-  _globals['_GETPAYMENTREQUEST']._serialized_start=977
-  _globals['_GETPAYMENTREQUEST']._serialized_end=1024
-  _globals['_GETPAYMENTRESPONSE']._serialized_start=1026
-  _globals['_GETPAYMENTRESPONSE']._serialized_end=1095
-  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_start=1097
-  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_end=1215
-  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_start=1217
-  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_end=1322
-  _globals['_PAYMENTSERVICE']._serialized_start=1325
-  _globals['_PAYMENTSERVICE']._serialized_end=2178
+  _globals['_PAYMENTSERVICE'].methods_by_name['ListLedgerEntries']._serialized_options = b'\220\002\001\252\273\030\010\010\003\022\002\010\002\032\000\202\323\344\223\002\024\022\022/v1/ledger-entries'
+  _globals['_AUTHORIZEPAYMENTREQUEST']._serialized_start=265
+  _globals['_AUTHORIZEPAYMENTREQUEST']._serialized_end=674
+  _globals['_AUTHORIZEPAYMENTRESPONSE']._serialized_start=676
+  _globals['_AUTHORIZEPAYMENTRESPONSE']._serialized_end=751
+  _globals['_CAPTUREPAYMENTREQUEST']._serialized_start=753
+  _globals['_CAPTUREPAYMENTREQUEST']._serialized_end=842
+  _globals['_CAPTUREPAYMENTRESPONSE']._serialized_start=844
+  _globals['_CAPTUREPAYMENTRESPONSE']._serialized_end=917
+  _globals['_VOIDPAYMENTREQUEST']._serialized_start=919
+  _globals['_VOIDPAYMENTREQUEST']._serialized_end=1005
+  _globals['_VOIDPAYMENTRESPONSE']._serialized_start=1007
+  _globals['_VOIDPAYMENTRESPONSE']._serialized_end=1077
+  _globals['_REFUNDPAYMENTREQUEST']._serialized_start=1079
+  _globals['_REFUNDPAYMENTREQUEST']._serialized_end=1167
+  _globals['_REFUNDPAYMENTRESPONSE']._serialized_start=1169
+  _globals['_REFUNDPAYMENTRESPONSE']._serialized_end=1241
+  _globals['_GETPAYMENTREQUEST']._serialized_start=1243
+  _globals['_GETPAYMENTREQUEST']._serialized_end=1294
+  _globals['_GETPAYMENTRESPONSE']._serialized_start=1296
+  _globals['_GETPAYMENTRESPONSE']._serialized_end=1365
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_start=1368
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_end=1498
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_start=1500
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_end=1605
+  _globals['_PAYMENTSERVICE']._serialized_start=1608
+  _globals['_PAYMENTSERVICE']._serialized_end=2434
 # @@protoc_insertion_point(module_scope)

@@ -21,7 +21,7 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class AuthorizeRequest(_message.Message):
+class AuthorizePaymentRequest(_message.Message):
     """An amount to hold."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -29,13 +29,15 @@ class AuthorizeRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
-    CARD_TOKEN_FIELD_NUMBER: _builtins.int
+    PAYMENT_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Repeats of the same id and content get the first answer again, for ever."""
     order_id: _builtins.str
     """For which order."""
-    card_token: _builtins.str
-    """What stands for the customer's card. A card number never enters."""
+    payment_token: _builtins.str
+    """The provider's token for the customer's card, from 1 to 256 visible ASCII characters; which tokens there are is the
+    provider's affair. A card number is refused.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """How much. More than nothing."""
@@ -46,18 +48,18 @@ class AuthorizeRequest(_message.Message):
         request_id: _builtins.str = ...,
         order_id: _builtins.str = ...,
         amount: _money_pb2.Money | None = ...,
-        card_token: _builtins.str = ...,
+        payment_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "card_token", b"card_token", "order_id", b"order_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "order_id", b"order_id", "payment_token", b"payment_token", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AuthorizeRequest: _TypeAlias = AuthorizeRequest  # noqa: Y015
+Global___AuthorizePaymentRequest: _TypeAlias = AuthorizePaymentRequest  # noqa: Y015
 
 @_typing.final
-class AuthorizeResponse(_message.Message):
+class AuthorizePaymentResponse(_message.Message):
     """The amount is held."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -78,10 +80,10 @@ class AuthorizeResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AuthorizeResponse: _TypeAlias = AuthorizeResponse  # noqa: Y015
+Global___AuthorizePaymentResponse: _TypeAlias = AuthorizePaymentResponse  # noqa: Y015
 
 @_typing.final
-class CaptureRequest(_message.Message):
+class CapturePaymentRequest(_message.Message):
     """A held amount to take."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -104,10 +106,10 @@ class CaptureRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CaptureRequest: _TypeAlias = CaptureRequest  # noqa: Y015
+Global___CapturePaymentRequest: _TypeAlias = CapturePaymentRequest  # noqa: Y015
 
 @_typing.final
-class CaptureResponse(_message.Message):
+class CapturePaymentResponse(_message.Message):
     """The amount was taken."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -128,10 +130,10 @@ class CaptureResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CaptureResponse: _TypeAlias = CaptureResponse  # noqa: Y015
+Global___CapturePaymentResponse: _TypeAlias = CapturePaymentResponse  # noqa: Y015
 
 @_typing.final
-class VoidRequest(_message.Message):
+class VoidPaymentRequest(_message.Message):
     """A hold to give up."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -154,10 +156,10 @@ class VoidRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___VoidRequest: _TypeAlias = VoidRequest  # noqa: Y015
+Global___VoidPaymentRequest: _TypeAlias = VoidPaymentRequest  # noqa: Y015
 
 @_typing.final
-class VoidResponse(_message.Message):
+class VoidPaymentResponse(_message.Message):
     """Nothing is held any more."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -178,10 +180,10 @@ class VoidResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___VoidResponse: _TypeAlias = VoidResponse  # noqa: Y015
+Global___VoidPaymentResponse: _TypeAlias = VoidPaymentResponse  # noqa: Y015
 
 @_typing.final
-class RefundRequest(_message.Message):
+class RefundPaymentRequest(_message.Message):
     """A taken amount to give back."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -204,10 +206,10 @@ class RefundRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RefundRequest: _TypeAlias = RefundRequest  # noqa: Y015
+Global___RefundPaymentRequest: _TypeAlias = RefundPaymentRequest  # noqa: Y015
 
 @_typing.final
-class RefundResponse(_message.Message):
+class RefundPaymentResponse(_message.Message):
     """Nothing is taken or held any more."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -228,7 +230,7 @@ class RefundResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RefundResponse: _TypeAlias = RefundResponse  # noqa: Y015
+Global___RefundPaymentResponse: _TypeAlias = RefundPaymentResponse  # noqa: Y015
 
 @_typing.final
 class GetPaymentRequest(_message.Message):

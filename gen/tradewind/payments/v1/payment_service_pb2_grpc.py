@@ -35,25 +35,25 @@ class PaymentServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Authorize = channel.unary_unary(
-                '/tradewind.payments.v1.PaymentService/Authorize',
-                request_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizeRequest.SerializeToString,
-                response_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizeResponse.FromString,
+        self.AuthorizePayment = channel.unary_unary(
+                '/tradewind.payments.v1.PaymentService/AuthorizePayment',
+                request_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizePaymentRequest.SerializeToString,
+                response_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizePaymentResponse.FromString,
                 _registered_method=True)
-        self.Capture = channel.unary_unary(
-                '/tradewind.payments.v1.PaymentService/Capture',
-                request_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CaptureRequest.SerializeToString,
-                response_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CaptureResponse.FromString,
+        self.CapturePayment = channel.unary_unary(
+                '/tradewind.payments.v1.PaymentService/CapturePayment',
+                request_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CapturePaymentRequest.SerializeToString,
+                response_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CapturePaymentResponse.FromString,
                 _registered_method=True)
-        self.Void = channel.unary_unary(
-                '/tradewind.payments.v1.PaymentService/Void',
-                request_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidRequest.SerializeToString,
-                response_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidResponse.FromString,
+        self.VoidPayment = channel.unary_unary(
+                '/tradewind.payments.v1.PaymentService/VoidPayment',
+                request_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidPaymentRequest.SerializeToString,
+                response_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidPaymentResponse.FromString,
                 _registered_method=True)
-        self.Refund = channel.unary_unary(
-                '/tradewind.payments.v1.PaymentService/Refund',
-                request_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundRequest.SerializeToString,
-                response_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundResponse.FromString,
+        self.RefundPayment = channel.unary_unary(
+                '/tradewind.payments.v1.PaymentService/RefundPayment',
+                request_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundPaymentRequest.SerializeToString,
+                response_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundPaymentResponse.FromString,
                 _registered_method=True)
         self.GetPayment = channel.unary_unary(
                 '/tradewind.payments.v1.PaymentService/GetPayment',
@@ -71,9 +71,9 @@ class PaymentServiceServicer:
     """Payments by order. An outcome the provider did not tell is asked for again until it is known.
     """
 
-    def Authorize(self, request, context):
+    def AuthorizePayment(self, request, context):
         """Holds the amount of an order. The same order again gets the payment it has. Errors: FAILED_PRECONDITION
-        `PAYMENT_DECLINED` with the provider's `decline_code` (`card_token_unknown` when it knows no such token),
+        `PAYMENT_DECLINED` with the provider's `decline_code` (`payment_token_unknown` when it knows no such token),
         `PAYMENT_CLOSED` when it was voided or refunded before (even before it was asked for), `PAYMENT_MISMATCH` when the
         order is known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
@@ -81,7 +81,7 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Capture(self, request, context):
+    def CapturePayment(self, request, context):
         """Takes the held amount, all of it, and books it. Errors: NOT_FOUND `PAYMENT_NOT_FOUND`; FAILED_PRECONDITION
         `PAYMENT_CLOSED`; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
@@ -89,7 +89,7 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Void(self, request, context):
+    def VoidPayment(self, request, context):
         """Gives up the hold. An order without a payment is no error: from then on it can have none. Errors:
         FAILED_PRECONDITION `PAYMENT_CAPTURED`; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
@@ -97,7 +97,7 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Refund(self, request, context):
+    def RefundPayment(self, request, context):
         """Gives the taken amount back, all of it, and books it. A payment that was never taken, or never asked for, is voided
         instead, so that whoever undoes a capture need not know whether it happened. Errors: UNAVAILABLE
         `PROVIDER_OUTCOME_UNKNOWN`: ask again.
@@ -124,25 +124,25 @@ class PaymentServiceServicer:
 
 def add_PaymentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Authorize': grpc.unary_unary_rpc_method_handler(
-                    servicer.Authorize,
-                    request_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizeRequest.FromString,
-                    response_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizeResponse.SerializeToString,
+            'AuthorizePayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizePayment,
+                    request_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizePaymentRequest.FromString,
+                    response_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizePaymentResponse.SerializeToString,
             ),
-            'Capture': grpc.unary_unary_rpc_method_handler(
-                    servicer.Capture,
-                    request_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CaptureRequest.FromString,
-                    response_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CaptureResponse.SerializeToString,
+            'CapturePayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.CapturePayment,
+                    request_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CapturePaymentRequest.FromString,
+                    response_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CapturePaymentResponse.SerializeToString,
             ),
-            'Void': grpc.unary_unary_rpc_method_handler(
-                    servicer.Void,
-                    request_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidRequest.FromString,
-                    response_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidResponse.SerializeToString,
+            'VoidPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidPayment,
+                    request_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidPaymentRequest.FromString,
+                    response_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidPaymentResponse.SerializeToString,
             ),
-            'Refund': grpc.unary_unary_rpc_method_handler(
-                    servicer.Refund,
-                    request_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundRequest.FromString,
-                    response_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundResponse.SerializeToString,
+            'RefundPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefundPayment,
+                    request_deserializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundPaymentRequest.FromString,
+                    response_serializer=tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundPaymentResponse.SerializeToString,
             ),
             'GetPayment': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPayment,
@@ -167,7 +167,7 @@ class PaymentService:
     """
 
     @staticmethod
-    def Authorize(request,
+    def AuthorizePayment(request,
             target,
             options=(),
             channel_credentials=None,
@@ -180,9 +180,9 @@ class PaymentService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.payments.v1.PaymentService/Authorize',
-            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizeRequest.SerializeToString,
-            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizeResponse.FromString,
+            '/tradewind.payments.v1.PaymentService/AuthorizePayment',
+            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizePaymentRequest.SerializeToString,
+            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.AuthorizePaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -194,7 +194,7 @@ class PaymentService:
             _registered_method=True)
 
     @staticmethod
-    def Capture(request,
+    def CapturePayment(request,
             target,
             options=(),
             channel_credentials=None,
@@ -207,9 +207,9 @@ class PaymentService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.payments.v1.PaymentService/Capture',
-            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CaptureRequest.SerializeToString,
-            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CaptureResponse.FromString,
+            '/tradewind.payments.v1.PaymentService/CapturePayment',
+            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CapturePaymentRequest.SerializeToString,
+            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.CapturePaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -221,7 +221,7 @@ class PaymentService:
             _registered_method=True)
 
     @staticmethod
-    def Void(request,
+    def VoidPayment(request,
             target,
             options=(),
             channel_credentials=None,
@@ -234,9 +234,9 @@ class PaymentService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.payments.v1.PaymentService/Void',
-            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidRequest.SerializeToString,
-            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidResponse.FromString,
+            '/tradewind.payments.v1.PaymentService/VoidPayment',
+            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidPaymentRequest.SerializeToString,
+            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.VoidPaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -248,7 +248,7 @@ class PaymentService:
             _registered_method=True)
 
     @staticmethod
-    def Refund(request,
+    def RefundPayment(request,
             target,
             options=(),
             channel_credentials=None,
@@ -261,9 +261,9 @@ class PaymentService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.payments.v1.PaymentService/Refund',
-            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundRequest.SerializeToString,
-            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundResponse.FromString,
+            '/tradewind.payments.v1.PaymentService/RefundPayment',
+            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundPaymentRequest.SerializeToString,
+            tradewind_dot_payments_dot_v1_dot_payment__service__pb2.RefundPaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -16,21 +16,21 @@ class PaymentServiceStub:
     """Payments by order. An outcome the provider did not tell is asked for again until it is known."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Authorize: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.AuthorizeRequest, _payment_service_pb2.AuthorizeResponse]
+    AuthorizePayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.AuthorizePaymentRequest, _payment_service_pb2.AuthorizePaymentResponse]
     """Holds the amount of an order. The same order again gets the payment it has. Errors: FAILED_PRECONDITION
-    `PAYMENT_DECLINED` with the provider's `decline_code` (`card_token_unknown` when it knows no such token),
+    `PAYMENT_DECLINED` with the provider's `decline_code` (`payment_token_unknown` when it knows no such token),
     `PAYMENT_CLOSED` when it was voided or refunded before (even before it was asked for), `PAYMENT_MISMATCH` when the
     order is known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
     """
-    Capture: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.CaptureRequest, _payment_service_pb2.CaptureResponse]
+    CapturePayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.CapturePaymentRequest, _payment_service_pb2.CapturePaymentResponse]
     """Takes the held amount, all of it, and books it. Errors: NOT_FOUND `PAYMENT_NOT_FOUND`; FAILED_PRECONDITION
     `PAYMENT_CLOSED`; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
     """
-    Void: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.VoidRequest, _payment_service_pb2.VoidResponse]
+    VoidPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.VoidPaymentRequest, _payment_service_pb2.VoidPaymentResponse]
     """Gives up the hold. An order without a payment is no error: from then on it can have none. Errors:
     FAILED_PRECONDITION `PAYMENT_CAPTURED`; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
     """
-    Refund: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.RefundRequest, _payment_service_pb2.RefundResponse]
+    RefundPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.RefundPaymentRequest, _payment_service_pb2.RefundPaymentResponse]
     """Gives the taken amount back, all of it, and books it. A payment that was never taken, or never asked for, is voided
     instead, so that whoever undoes a capture need not know whether it happened. Errors: UNAVAILABLE
     `PROVIDER_OUTCOME_UNKNOWN`: ask again.
@@ -46,43 +46,43 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Payments by order. An outcome the provider did not tell is asked for again until it is known."""
 
     @_abc_1.abstractmethod
-    def Authorize(
+    def AuthorizePayment(
         self,
-        request: _payment_service_pb2.AuthorizeRequest,
-        context: _aio.ServicerContext[_payment_service_pb2.AuthorizeRequest, _abc.Awaitable[_payment_service_pb2.AuthorizeResponse]],
-    ) -> _abc.Awaitable[_payment_service_pb2.AuthorizeResponse]:
+        request: _payment_service_pb2.AuthorizePaymentRequest,
+        context: _aio.ServicerContext[_payment_service_pb2.AuthorizePaymentRequest, _abc.Awaitable[_payment_service_pb2.AuthorizePaymentResponse]],
+    ) -> _abc.Awaitable[_payment_service_pb2.AuthorizePaymentResponse]:
         """Holds the amount of an order. The same order again gets the payment it has. Errors: FAILED_PRECONDITION
-        `PAYMENT_DECLINED` with the provider's `decline_code` (`card_token_unknown` when it knows no such token),
+        `PAYMENT_DECLINED` with the provider's `decline_code` (`payment_token_unknown` when it knows no such token),
         `PAYMENT_CLOSED` when it was voided or refunded before (even before it was asked for), `PAYMENT_MISMATCH` when the
         order is known with another amount; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
 
     @_abc_1.abstractmethod
-    def Capture(
+    def CapturePayment(
         self,
-        request: _payment_service_pb2.CaptureRequest,
-        context: _aio.ServicerContext[_payment_service_pb2.CaptureRequest, _abc.Awaitable[_payment_service_pb2.CaptureResponse]],
-    ) -> _abc.Awaitable[_payment_service_pb2.CaptureResponse]:
+        request: _payment_service_pb2.CapturePaymentRequest,
+        context: _aio.ServicerContext[_payment_service_pb2.CapturePaymentRequest, _abc.Awaitable[_payment_service_pb2.CapturePaymentResponse]],
+    ) -> _abc.Awaitable[_payment_service_pb2.CapturePaymentResponse]:
         """Takes the held amount, all of it, and books it. Errors: NOT_FOUND `PAYMENT_NOT_FOUND`; FAILED_PRECONDITION
         `PAYMENT_CLOSED`; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
 
     @_abc_1.abstractmethod
-    def Void(
+    def VoidPayment(
         self,
-        request: _payment_service_pb2.VoidRequest,
-        context: _aio.ServicerContext[_payment_service_pb2.VoidRequest, _abc.Awaitable[_payment_service_pb2.VoidResponse]],
-    ) -> _abc.Awaitable[_payment_service_pb2.VoidResponse]:
+        request: _payment_service_pb2.VoidPaymentRequest,
+        context: _aio.ServicerContext[_payment_service_pb2.VoidPaymentRequest, _abc.Awaitable[_payment_service_pb2.VoidPaymentResponse]],
+    ) -> _abc.Awaitable[_payment_service_pb2.VoidPaymentResponse]:
         """Gives up the hold. An order without a payment is no error: from then on it can have none. Errors:
         FAILED_PRECONDITION `PAYMENT_CAPTURED`; UNAVAILABLE `PROVIDER_OUTCOME_UNKNOWN`: ask again.
         """
 
     @_abc_1.abstractmethod
-    def Refund(
+    def RefundPayment(
         self,
-        request: _payment_service_pb2.RefundRequest,
-        context: _aio.ServicerContext[_payment_service_pb2.RefundRequest, _abc.Awaitable[_payment_service_pb2.RefundResponse]],
-    ) -> _abc.Awaitable[_payment_service_pb2.RefundResponse]:
+        request: _payment_service_pb2.RefundPaymentRequest,
+        context: _aio.ServicerContext[_payment_service_pb2.RefundPaymentRequest, _abc.Awaitable[_payment_service_pb2.RefundPaymentResponse]],
+    ) -> _abc.Awaitable[_payment_service_pb2.RefundPaymentResponse]:
         """Gives the taken amount back, all of it, and books it. A payment that was never taken, or never asked for, is voided
         instead, so that whoever undoes a capture need not know whether it happened. Errors: UNAVAILABLE
         `PROVIDER_OUTCOME_UNKNOWN`: ask again.

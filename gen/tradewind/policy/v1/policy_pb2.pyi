@@ -4,7 +4,7 @@ isort:skip_file
 The promises every RPC and every event declares beside its signature.
 
 What must agree with them is derived from here: the server's checks, the client's deadlines and retries, the edge's
-routes. See docs/tour.md.
+routes. See docs/tour.md. A service says what holds for most of its methods, a method what differs: see MethodPolicy.
 
 Some errors any RPC may have. INVALID_ARGUMENT `REQUEST_INVALID` names the fields that break their rules.
 UNAUTHENTICATED `TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED` and PERMISSION_DENIED `ROLE_MISSING` follow from its
@@ -63,7 +63,7 @@ Global___Caller: _TypeAlias = Caller  # noqa: Y015
 
 @_typing.final
 class MethodPolicy(_message.Message):
-    """What an RPC promises and demands."""
+    """What an RPC promises and demands. Each field that a method sets takes the place of its service's as a whole."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,16 +71,19 @@ class MethodPolicy(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     caller: Global___Caller.ValueType
-    """Who may call it."""
+    """Who may call it. Unspecified on a method means as its service says."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """The longest the whole call may take, retries included. Greater than zero. Clients use it as their default
-        deadline, servers as the maximum; a shorter deadline from the caller always wins.
+        deadline, servers as the maximum; a shorter deadline from the caller always wins. Unset on a method means as its
+        service says.
         """
 
     @_builtins.property
     def objective(self) -> Global___Objective:
-        """The service level the owner answers for. Empty means the method has none (development and staff tools)."""
+        """The service level the owner answers for. Unset on a method means as its service says; set but empty, `{}`, means
+        that the method has none (development and staff tools).
+        """
 
     def __init__(
         self,
@@ -153,9 +156,16 @@ class EventPolicy(_message.Message):
 
 Global___EventPolicy: _TypeAlias = EventPolicy  # noqa: Y015
 
+SERVICE_FIELD_NUMBER: _builtins.int
 METHOD_FIELD_NUMBER: _builtins.int
 EVENT_FIELD_NUMBER: _builtins.int
+service: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOptions, Global___MethodPolicy]
+"""What every method of the service promises and demands where it does not say otherwise. Never CALLER_ANYONE: a method
+is opened to strangers at the method.
+"""
 method: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___MethodPolicy]
-"""What an RPC promises and demands. Required: a server refuses to start with a method that lacks it."""
+"""What an RPC promises and demands other than its service says. A server refuses to start with a method for which
+neither says who may call it or how long it may take.
+"""
 event: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, Global___EventPolicy]
 """What makes a message an event. Required on every message of a `*_events.proto`."""

@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tradewind.type.v1 import money_pb2 as tradewind_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tradewind/provider/v1/charge.proto\x12\x15tradewind.provider.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtradewind/type/v1/money.proto\"\xd5\x01\n\x06\x43harge\x12\x11\n\treference\x18\x01 \x01(\t\x12(\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".tradewind.provider.v1.ChargeState\x12\x14\n\x0c\x64\x65\x63line_code\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rtimes_charged\x18\x06 \x01(\x05*\xb2\x01\n\x0b\x43hargeState\x12\x1c\n\x18\x43HARGE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43HARGE_STATE_AUTHORIZED\x10\x01\x12\x19\n\x15\x43HARGE_STATE_CAPTURED\x10\x02\x12\x17\n\x13\x43HARGE_STATE_VOIDED\x10\x03\x12\x19\n\x15\x43HARGE_STATE_REFUNDED\x10\x04\x12\x19\n\x15\x43HARGE_STATE_DECLINED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tradewind/provider/v1/charge.proto\x12\x15tradewind.provider.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtradewind/type/v1/money.proto\"\xd6\x01\n\x06\x43harge\x12\x11\n\treference\x18\x01 \x01(\t\x12(\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x18.tradewind.type.v1.Money\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".tradewind.provider.v1.ChargeState\x12\x14\n\x0c\x64\x65\x63line_code\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rtimes_charged\x18\x06 \x01(\x05*\xb2\x01\n\x0b\x43hargeState\x12\x1c\n\x18\x43HARGE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43HARGE_STATE_AUTHORIZED\x10\x01\x12\x19\n\x15\x43HARGE_STATE_CAPTURED\x10\x02\x12\x17\n\x13\x43HARGE_STATE_VOIDED\x10\x03\x12\x19\n\x15\x43HARGE_STATE_REFUNDED\x10\x04\x12\x19\n\x15\x43HARGE_STATE_DECLINED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.provider.v1.charge_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHARGESTATE']._serialized_start=342
-  _globals['_CHARGESTATE']._serialized_end=520
+  _globals['_CHARGESTATE']._serialized_start=343
+  _globals['_CHARGESTATE']._serialized_end=521
   _globals['_CHARGE']._serialized_start=126
-  _globals['_CHARGE']._serialized_end=339
+  _globals['_CHARGE']._serialized_end=340
 # @@protoc_insertion_point(module_scope)

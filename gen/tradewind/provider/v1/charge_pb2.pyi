@@ -65,7 +65,7 @@ class Charge(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     DECLINE_CODE_FIELD_NUMBER: _builtins.int
-    CREATED_AT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
     TIMES_CHARGED_FIELD_NUMBER: _builtins.int
     reference: _builtins.str
     """The merchant's own name for it, and so its id."""
@@ -80,7 +80,7 @@ class Charge(_message.Message):
         """How much."""
 
     @_builtins.property
-    def created_at(self) -> _timestamp_pb2.Timestamp:
+    def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the provider first heard of it."""
 
     def __init__(
@@ -90,12 +90,12 @@ class Charge(_message.Message):
         amount: _money_pb2.Money | None = ...,
         state: Global___ChargeState.ValueType = ...,
         decline_code: _builtins.str = ...,
-        created_at: _timestamp_pb2.Timestamp | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
         times_charged: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "decline_code", b"decline_code", "reference", b"reference", "state", b"state", "times_charged", b"times_charged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "decline_code", b"decline_code", "reference", b"reference", "state", b"state", "times_charged", b"times_charged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

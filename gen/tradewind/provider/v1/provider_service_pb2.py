@@ -23,70 +23,73 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from tradewind.policy.v1 import policy_pb2 as tradewind_dot_policy_dot_v1_dot_policy__pb2
 from tradewind.provider.v1 import charge_pb2 as tradewind_dot_provider_dot_v1_dot_charge__pb2
 from tradewind.type.v1 import money_pb2 as tradewind_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,tradewind/provider/v1/provider_service.proto\x12\x15tradewind.provider.v1\x1a\x1b\x62uf/validate/validate.proto\x1a tradewind/policy/v1/policy.proto\x1a\"tradewind/provider/v1/charge.proto\x1a\x1dtradewind/type/v1/money.proto\"\xaf\x01\n\x10\x41uthorizeRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\treference\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x30\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12-\n\ncard_token\x18\x04 \x01(\tB\x19\x80\x01\x01\xbaH\x13r\x11\x18@2\r^tok_[a-z_]+$\"B\n\x11\x41uthorizeResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge\"L\n\x0e\x43\x61ptureRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\treference\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"@\n\x0f\x43\x61ptureResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge\"I\n\x0bVoidRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\treference\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"=\n\x0cVoidResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge\"K\n\rRefundRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\treference\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"?\n\x0eRefundResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge\"0\n\x10GetChargeRequest\x12\x1c\n\treference\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"B\n\x11GetChargeResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge2\x9e\x04\n\x0fProviderService\x12m\n\tAuthorize\x12\'.tradewind.provider.v1.AuthorizeRequest\x1a(.tradewind.provider.v1.AuthorizeResponse\"\r\x90\x02\x02\xaa\xbb\x18\x06\x08\x04\x12\x02\x08\x01\x12g\n\x07\x43\x61pture\x12%.tradewind.provider.v1.CaptureRequest\x1a&.tradewind.provider.v1.CaptureResponse\"\r\x90\x02\x02\xaa\xbb\x18\x06\x08\x04\x12\x02\x08\x01\x12^\n\x04Void\x12\".tradewind.provider.v1.VoidRequest\x1a#.tradewind.provider.v1.VoidResponse\"\r\x90\x02\x02\xaa\xbb\x18\x06\x08\x04\x12\x02\x08\x01\x12\x64\n\x06Refund\x12$.tradewind.provider.v1.RefundRequest\x1a%.tradewind.provider.v1.RefundResponse\"\r\x90\x02\x02\xaa\xbb\x18\x06\x08\x04\x12\x02\x08\x01\x12m\n\tGetCharge\x12\'.tradewind.provider.v1.GetChargeRequest\x1a(.tradewind.provider.v1.GetChargeResponse\"\r\x90\x02\x01\xaa\xbb\x18\x06\x08\x04\x12\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,tradewind/provider/v1/provider_service.proto\x12\x15tradewind.provider.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a tradewind/policy/v1/policy.proto\x1a\"tradewind/provider/v1/charge.proto\x1a\x1dtradewind/type/v1/money.proto\"\x9a\x03\n\x16\x41uthorizeChargeRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12 \n\treference\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@\x12\x80\x01\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x18.tradewind.type.v1.MoneyBV\xe2\x41\x01\x02\xbaHO\xba\x01I\n\x0f\x61mount.positive\x12 amount must be more than nothing\x1a\x14this.minor_units > 0\xc8\x01\x01\x12\xb8\x01\n\rpayment_token\x18\x04 \x01(\tB\xa0\x01\x80\x01\x01\xe2\x41\x01\x02\xbaH\x95\x01r\x13\x18\x80\x02\x32\x0e^[\\x21-\\x7e]+$\xba\x01}\n\x1cpayment_token.no_card_number\x12=payment_token must be a provider\'s token, never a card number\x1a\x1e!this.matches(\'^[0-9-]{12,}$\')\"H\n\x17\x41uthorizeChargeResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge\"Z\n\x14\x43\x61ptureChargeRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12 \n\treference\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@\"F\n\x15\x43\x61ptureChargeResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge\"W\n\x11VoidChargeRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12 \n\treference\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@\"C\n\x12VoidChargeResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge\"Y\n\x13RefundChargeRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12 \n\treference\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@\"E\n\x14RefundChargeResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge\"4\n\x10GetChargeRequest\x12 \n\treference\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@\"B\n\x11GetChargeResponse\x12-\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x1d.tradewind.provider.v1.Charge2\xc0\x04\n\x0fProviderService\x12u\n\x0f\x41uthorizeCharge\x12-.tradewind.provider.v1.AuthorizeChargeRequest\x1a..tradewind.provider.v1.AuthorizeChargeResponse\"\x03\x90\x02\x02\x12o\n\rCaptureCharge\x12+.tradewind.provider.v1.CaptureChargeRequest\x1a,.tradewind.provider.v1.CaptureChargeResponse\"\x03\x90\x02\x02\x12\x66\n\nVoidCharge\x12(.tradewind.provider.v1.VoidChargeRequest\x1a).tradewind.provider.v1.VoidChargeResponse\"\x03\x90\x02\x02\x12l\n\x0cRefundCharge\x12*.tradewind.provider.v1.RefundChargeRequest\x1a+.tradewind.provider.v1.RefundChargeResponse\"\x03\x90\x02\x02\x12\x63\n\tGetCharge\x12\'.tradewind.provider.v1.GetChargeRequest\x1a(.tradewind.provider.v1.GetChargeResponse\"\x03\x90\x02\x01\x1a\n\xba\xbb\x18\x06\x08\x04\x12\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.provider.v1.provider_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['reference']._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['reference']._serialized_options = b'\272H\006r\004\020\001\030@'
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['amount']._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['amount']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['card_token']._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['card_token']._serialized_options = b'\200\001\001\272H\023r\021\030@2\r^tok_[a-z_]+$'
-  _globals['_CAPTUREREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CAPTUREREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_CAPTUREREQUEST'].fields_by_name['reference']._loaded_options = None
-  _globals['_CAPTUREREQUEST'].fields_by_name['reference']._serialized_options = b'\272H\006r\004\020\001\030@'
-  _globals['_VOIDREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_VOIDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_VOIDREQUEST'].fields_by_name['reference']._loaded_options = None
-  _globals['_VOIDREQUEST'].fields_by_name['reference']._serialized_options = b'\272H\006r\004\020\001\030@'
-  _globals['_REFUNDREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_REFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_REFUNDREQUEST'].fields_by_name['reference']._loaded_options = None
-  _globals['_REFUNDREQUEST'].fields_by_name['reference']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_AUTHORIZECHARGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_AUTHORIZECHARGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_AUTHORIZECHARGEREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_AUTHORIZECHARGEREQUEST'].fields_by_name['reference']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\030@'
+  _globals['_AUTHORIZECHARGEREQUEST'].fields_by_name['amount']._loaded_options = None
+  _globals['_AUTHORIZECHARGEREQUEST'].fields_by_name['amount']._serialized_options = b'\342A\001\002\272HO\272\001I\n\017amount.positive\022 amount must be more than nothing\032\024this.minor_units > 0\310\001\001'
+  _globals['_AUTHORIZECHARGEREQUEST'].fields_by_name['payment_token']._loaded_options = None
+  _globals['_AUTHORIZECHARGEREQUEST'].fields_by_name['payment_token']._serialized_options = b'\200\001\001\342A\001\002\272H\225\001r\023\030\200\0022\016^[\\x21-\\x7e]+$\272\001}\n\034payment_token.no_card_number\022=payment_token must be a provider\'s token, never a card number\032\036!this.matches(\'^[0-9-]{12,}$\')'
+  _globals['_CAPTURECHARGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CAPTURECHARGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_CAPTURECHARGEREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_CAPTURECHARGEREQUEST'].fields_by_name['reference']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\030@'
+  _globals['_VOIDCHARGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_VOIDCHARGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_VOIDCHARGEREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_VOIDCHARGEREQUEST'].fields_by_name['reference']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\030@'
+  _globals['_REFUNDCHARGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REFUNDCHARGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_REFUNDCHARGEREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_REFUNDCHARGEREQUEST'].fields_by_name['reference']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\030@'
   _globals['_GETCHARGEREQUEST'].fields_by_name['reference']._loaded_options = None
-  _globals['_GETCHARGEREQUEST'].fields_by_name['reference']._serialized_options = b'\272H\006r\004\020\001\030@'
-  _globals['_PROVIDERSERVICE'].methods_by_name['Authorize']._loaded_options = None
-  _globals['_PROVIDERSERVICE'].methods_by_name['Authorize']._serialized_options = b'\220\002\002\252\273\030\006\010\004\022\002\010\001'
-  _globals['_PROVIDERSERVICE'].methods_by_name['Capture']._loaded_options = None
-  _globals['_PROVIDERSERVICE'].methods_by_name['Capture']._serialized_options = b'\220\002\002\252\273\030\006\010\004\022\002\010\001'
-  _globals['_PROVIDERSERVICE'].methods_by_name['Void']._loaded_options = None
-  _globals['_PROVIDERSERVICE'].methods_by_name['Void']._serialized_options = b'\220\002\002\252\273\030\006\010\004\022\002\010\001'
-  _globals['_PROVIDERSERVICE'].methods_by_name['Refund']._loaded_options = None
-  _globals['_PROVIDERSERVICE'].methods_by_name['Refund']._serialized_options = b'\220\002\002\252\273\030\006\010\004\022\002\010\001'
+  _globals['_GETCHARGEREQUEST'].fields_by_name['reference']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\030@'
+  _globals['_PROVIDERSERVICE']._loaded_options = None
+  _globals['_PROVIDERSERVICE']._serialized_options = b'\272\273\030\006\010\004\022\002\010\001'
+  _globals['_PROVIDERSERVICE'].methods_by_name['AuthorizeCharge']._loaded_options = None
+  _globals['_PROVIDERSERVICE'].methods_by_name['AuthorizeCharge']._serialized_options = b'\220\002\002'
+  _globals['_PROVIDERSERVICE'].methods_by_name['CaptureCharge']._loaded_options = None
+  _globals['_PROVIDERSERVICE'].methods_by_name['CaptureCharge']._serialized_options = b'\220\002\002'
+  _globals['_PROVIDERSERVICE'].methods_by_name['VoidCharge']._loaded_options = None
+  _globals['_PROVIDERSERVICE'].methods_by_name['VoidCharge']._serialized_options = b'\220\002\002'
+  _globals['_PROVIDERSERVICE'].methods_by_name['RefundCharge']._loaded_options = None
+  _globals['_PROVIDERSERVICE'].methods_by_name['RefundCharge']._serialized_options = b'\220\002\002'
   _globals['_PROVIDERSERVICE'].methods_by_name['GetCharge']._loaded_options = None
-  _globals['_PROVIDERSERVICE'].methods_by_name['GetCharge']._serialized_options = b'\220\002\001\252\273\030\006\010\004\022\002\010\001'
-  _globals['_AUTHORIZEREQUEST']._serialized_start=202
-  _globals['_AUTHORIZEREQUEST']._serialized_end=377
-  _globals['_AUTHORIZERESPONSE']._serialized_start=379
-  _globals['_AUTHORIZERESPONSE']._serialized_end=445
-  _globals['_CAPTUREREQUEST']._serialized_start=447
-  _globals['_CAPTUREREQUEST']._serialized_end=523
-  _globals['_CAPTURERESPONSE']._serialized_start=525
-  _globals['_CAPTURERESPONSE']._serialized_end=589
-  _globals['_VOIDREQUEST']._serialized_start=591
-  _globals['_VOIDREQUEST']._serialized_end=664
-  _globals['_VOIDRESPONSE']._serialized_start=666
-  _globals['_VOIDRESPONSE']._serialized_end=727
-  _globals['_REFUNDREQUEST']._serialized_start=729
-  _globals['_REFUNDREQUEST']._serialized_end=804
-  _globals['_REFUNDRESPONSE']._serialized_start=806
-  _globals['_REFUNDRESPONSE']._serialized_end=869
-  _globals['_GETCHARGEREQUEST']._serialized_start=871
-  _globals['_GETCHARGEREQUEST']._serialized_end=919
-  _globals['_GETCHARGERESPONSE']._serialized_start=921
-  _globals['_GETCHARGERESPONSE']._serialized_end=987
-  _globals['_PROVIDERSERVICE']._serialized_start=990
-  _globals['_PROVIDERSERVICE']._serialized_end=1532
+  _globals['_PROVIDERSERVICE'].methods_by_name['GetCharge']._serialized_options = b'\220\002\001'
+  _globals['_AUTHORIZECHARGEREQUEST']._serialized_start=235
+  _globals['_AUTHORIZECHARGEREQUEST']._serialized_end=645
+  _globals['_AUTHORIZECHARGERESPONSE']._serialized_start=647
+  _globals['_AUTHORIZECHARGERESPONSE']._serialized_end=719
+  _globals['_CAPTURECHARGEREQUEST']._serialized_start=721
+  _globals['_CAPTURECHARGEREQUEST']._serialized_end=811
+  _globals['_CAPTURECHARGERESPONSE']._serialized_start=813
+  _globals['_CAPTURECHARGERESPONSE']._serialized_end=883
+  _globals['_VOIDCHARGEREQUEST']._serialized_start=885
+  _globals['_VOIDCHARGEREQUEST']._serialized_end=972
+  _globals['_VOIDCHARGERESPONSE']._serialized_start=974
+  _globals['_VOIDCHARGERESPONSE']._serialized_end=1041
+  _globals['_REFUNDCHARGEREQUEST']._serialized_start=1043
+  _globals['_REFUNDCHARGEREQUEST']._serialized_end=1132
+  _globals['_REFUNDCHARGERESPONSE']._serialized_start=1134
+  _globals['_REFUNDCHARGERESPONSE']._serialized_end=1203
+  _globals['_GETCHARGEREQUEST']._serialized_start=1205
+  _globals['_GETCHARGEREQUEST']._serialized_end=1257
+  _globals['_GETCHARGERESPONSE']._serialized_start=1259
+  _globals['_GETCHARGERESPONSE']._serialized_end=1325
+  _globals['_PROVIDERSERVICE']._serialized_start=1328
+  _globals['_PROVIDERSERVICE']._serialized_end=1904
 # @@protoc_insertion_point(module_scope)

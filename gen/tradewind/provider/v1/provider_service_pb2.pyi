@@ -19,7 +19,7 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class AuthorizeRequest(_message.Message):
+class AuthorizeChargeRequest(_message.Message):
     """An amount to hold."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -27,13 +27,13 @@ class AuthorizeRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
-    CARD_TOKEN_FIELD_NUMBER: _builtins.int
+    PAYMENT_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Names the request, the same for every repeat."""
     reference: _builtins.str
     """The merchant's own name for the charge."""
-    card_token: _builtins.str
-    """What stands for the customer's card. A card number is never sent."""
+    payment_token: _builtins.str
+    """The token this provider gave out for the customer's card, from 1 to 256 visible ASCII characters."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """How much."""
@@ -44,18 +44,18 @@ class AuthorizeRequest(_message.Message):
         request_id: _builtins.str = ...,
         reference: _builtins.str = ...,
         amount: _money_pb2.Money | None = ...,
-        card_token: _builtins.str = ...,
+        payment_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "card_token", b"card_token", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "payment_token", b"payment_token", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AuthorizeRequest: _TypeAlias = AuthorizeRequest  # noqa: Y015
+Global___AuthorizeChargeRequest: _TypeAlias = AuthorizeChargeRequest  # noqa: Y015
 
 @_typing.final
-class AuthorizeResponse(_message.Message):
+class AuthorizeChargeResponse(_message.Message):
     """The answer to an authorization."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -76,10 +76,10 @@ class AuthorizeResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AuthorizeResponse: _TypeAlias = AuthorizeResponse  # noqa: Y015
+Global___AuthorizeChargeResponse: _TypeAlias = AuthorizeChargeResponse  # noqa: Y015
 
 @_typing.final
-class CaptureRequest(_message.Message):
+class CaptureChargeRequest(_message.Message):
     """A held amount to take."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -102,10 +102,10 @@ class CaptureRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CaptureRequest: _TypeAlias = CaptureRequest  # noqa: Y015
+Global___CaptureChargeRequest: _TypeAlias = CaptureChargeRequest  # noqa: Y015
 
 @_typing.final
-class CaptureResponse(_message.Message):
+class CaptureChargeResponse(_message.Message):
     """The amount was taken."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -126,10 +126,10 @@ class CaptureResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CaptureResponse: _TypeAlias = CaptureResponse  # noqa: Y015
+Global___CaptureChargeResponse: _TypeAlias = CaptureChargeResponse  # noqa: Y015
 
 @_typing.final
-class VoidRequest(_message.Message):
+class VoidChargeRequest(_message.Message):
     """A hold to give up."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -152,10 +152,10 @@ class VoidRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___VoidRequest: _TypeAlias = VoidRequest  # noqa: Y015
+Global___VoidChargeRequest: _TypeAlias = VoidChargeRequest  # noqa: Y015
 
 @_typing.final
-class VoidResponse(_message.Message):
+class VoidChargeResponse(_message.Message):
     """The hold was given up."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -176,10 +176,10 @@ class VoidResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___VoidResponse: _TypeAlias = VoidResponse  # noqa: Y015
+Global___VoidChargeResponse: _TypeAlias = VoidChargeResponse  # noqa: Y015
 
 @_typing.final
-class RefundRequest(_message.Message):
+class RefundChargeRequest(_message.Message):
     """A taken amount to give back."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -202,10 +202,10 @@ class RefundRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RefundRequest: _TypeAlias = RefundRequest  # noqa: Y015
+Global___RefundChargeRequest: _TypeAlias = RefundChargeRequest  # noqa: Y015
 
 @_typing.final
-class RefundResponse(_message.Message):
+class RefundChargeResponse(_message.Message):
     """The amount was given back."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -226,7 +226,7 @@ class RefundResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RefundResponse: _TypeAlias = RefundResponse  # noqa: Y015
+Global___RefundChargeResponse: _TypeAlias = RefundChargeResponse  # noqa: Y015
 
 @_typing.final
 class GetChargeRequest(_message.Message):

@@ -39,25 +39,25 @@ class ProviderServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Authorize = channel.unary_unary(
-                '/tradewind.provider.v1.ProviderService/Authorize',
-                request_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeRequest.SerializeToString,
-                response_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeResponse.FromString,
+        self.AuthorizeCharge = channel.unary_unary(
+                '/tradewind.provider.v1.ProviderService/AuthorizeCharge',
+                request_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeChargeRequest.SerializeToString,
+                response_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeChargeResponse.FromString,
                 _registered_method=True)
-        self.Capture = channel.unary_unary(
-                '/tradewind.provider.v1.ProviderService/Capture',
-                request_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureRequest.SerializeToString,
-                response_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureResponse.FromString,
+        self.CaptureCharge = channel.unary_unary(
+                '/tradewind.provider.v1.ProviderService/CaptureCharge',
+                request_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureChargeRequest.SerializeToString,
+                response_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureChargeResponse.FromString,
                 _registered_method=True)
-        self.Void = channel.unary_unary(
-                '/tradewind.provider.v1.ProviderService/Void',
-                request_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidRequest.SerializeToString,
-                response_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidResponse.FromString,
+        self.VoidCharge = channel.unary_unary(
+                '/tradewind.provider.v1.ProviderService/VoidCharge',
+                request_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidChargeRequest.SerializeToString,
+                response_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidChargeResponse.FromString,
                 _registered_method=True)
-        self.Refund = channel.unary_unary(
-                '/tradewind.provider.v1.ProviderService/Refund',
-                request_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundRequest.SerializeToString,
-                response_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundResponse.FromString,
+        self.RefundCharge = channel.unary_unary(
+                '/tradewind.provider.v1.ProviderService/RefundCharge',
+                request_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundChargeRequest.SerializeToString,
+                response_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundChargeResponse.FromString,
                 _registered_method=True)
         self.GetCharge = channel.unary_unary(
                 '/tradewind.provider.v1.ProviderService/GetCharge',
@@ -74,22 +74,22 @@ class ProviderServiceServicer:
     repeated capture as if it were the first, even when the amount was given back since.
     """
 
-    def Authorize(self, request, context):
+    def AuthorizeCharge(self, request, context):
         """Holds an amount. The same reference again gets the charge it has. A refusal is an answer: a charge in state
-        DECLINED. Errors: INVALID_ARGUMENT `CARD_TOKEN_UNKNOWN`; FAILED_PRECONDITION `CHARGE_CLOSED` when the reference was voided before.
+        DECLINED. Errors: INVALID_ARGUMENT `PAYMENT_TOKEN_UNKNOWN`; FAILED_PRECONDITION `CHARGE_CLOSED` when the reference was voided before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Capture(self, request, context):
+    def CaptureCharge(self, request, context):
         """Takes the held amount, all of it. Errors: NOT_FOUND `CHARGE_NOT_FOUND`; FAILED_PRECONDITION `CHARGE_CLOSED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Void(self, request, context):
+    def VoidCharge(self, request, context):
         """Gives up the hold. A reference never heard of is no error: from then on it can hold nothing. Errors:
         FAILED_PRECONDITION `CHARGE_CAPTURED`.
         """
@@ -97,7 +97,7 @@ class ProviderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Refund(self, request, context):
+    def RefundCharge(self, request, context):
         """Gives the taken amount back, all of it. Errors: NOT_FOUND `CHARGE_NOT_FOUND`; FAILED_PRECONDITION `CHARGE_NOT_CAPTURED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -114,25 +114,25 @@ class ProviderServiceServicer:
 
 def add_ProviderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Authorize': grpc.unary_unary_rpc_method_handler(
-                    servicer.Authorize,
-                    request_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeRequest.FromString,
-                    response_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeResponse.SerializeToString,
+            'AuthorizeCharge': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizeCharge,
+                    request_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeChargeRequest.FromString,
+                    response_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeChargeResponse.SerializeToString,
             ),
-            'Capture': grpc.unary_unary_rpc_method_handler(
-                    servicer.Capture,
-                    request_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureRequest.FromString,
-                    response_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureResponse.SerializeToString,
+            'CaptureCharge': grpc.unary_unary_rpc_method_handler(
+                    servicer.CaptureCharge,
+                    request_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureChargeRequest.FromString,
+                    response_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureChargeResponse.SerializeToString,
             ),
-            'Void': grpc.unary_unary_rpc_method_handler(
-                    servicer.Void,
-                    request_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidRequest.FromString,
-                    response_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidResponse.SerializeToString,
+            'VoidCharge': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidCharge,
+                    request_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidChargeRequest.FromString,
+                    response_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidChargeResponse.SerializeToString,
             ),
-            'Refund': grpc.unary_unary_rpc_method_handler(
-                    servicer.Refund,
-                    request_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundRequest.FromString,
-                    response_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundResponse.SerializeToString,
+            'RefundCharge': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefundCharge,
+                    request_deserializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundChargeRequest.FromString,
+                    response_serializer=tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundChargeResponse.SerializeToString,
             ),
             'GetCharge': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCharge,
@@ -156,7 +156,7 @@ class ProviderService:
     """
 
     @staticmethod
-    def Authorize(request,
+    def AuthorizeCharge(request,
             target,
             options=(),
             channel_credentials=None,
@@ -169,9 +169,9 @@ class ProviderService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.provider.v1.ProviderService/Authorize',
-            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeRequest.SerializeToString,
-            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeResponse.FromString,
+            '/tradewind.provider.v1.ProviderService/AuthorizeCharge',
+            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeChargeRequest.SerializeToString,
+            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.AuthorizeChargeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -183,7 +183,7 @@ class ProviderService:
             _registered_method=True)
 
     @staticmethod
-    def Capture(request,
+    def CaptureCharge(request,
             target,
             options=(),
             channel_credentials=None,
@@ -196,9 +196,9 @@ class ProviderService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.provider.v1.ProviderService/Capture',
-            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureRequest.SerializeToString,
-            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureResponse.FromString,
+            '/tradewind.provider.v1.ProviderService/CaptureCharge',
+            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureChargeRequest.SerializeToString,
+            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.CaptureChargeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -210,7 +210,7 @@ class ProviderService:
             _registered_method=True)
 
     @staticmethod
-    def Void(request,
+    def VoidCharge(request,
             target,
             options=(),
             channel_credentials=None,
@@ -223,9 +223,9 @@ class ProviderService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.provider.v1.ProviderService/Void',
-            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidRequest.SerializeToString,
-            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidResponse.FromString,
+            '/tradewind.provider.v1.ProviderService/VoidCharge',
+            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidChargeRequest.SerializeToString,
+            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.VoidChargeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -237,7 +237,7 @@ class ProviderService:
             _registered_method=True)
 
     @staticmethod
-    def Refund(request,
+    def RefundCharge(request,
             target,
             options=(),
             channel_credentials=None,
@@ -250,9 +250,9 @@ class ProviderService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.provider.v1.ProviderService/Refund',
-            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundRequest.SerializeToString,
-            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundResponse.FromString,
+            '/tradewind.provider.v1.ProviderService/RefundCharge',
+            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundChargeRequest.SerializeToString,
+            tradewind_dot_provider_dot_v1_dot_provider__service__pb2.RefundChargeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -21,17 +21,17 @@ class ProviderServiceStub:
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Authorize: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.AuthorizeRequest, _provider_service_pb2.AuthorizeResponse]
+    AuthorizeCharge: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.AuthorizeChargeRequest, _provider_service_pb2.AuthorizeChargeResponse]
     """Holds an amount. The same reference again gets the charge it has. A refusal is an answer: a charge in state
-    DECLINED. Errors: INVALID_ARGUMENT `CARD_TOKEN_UNKNOWN`; FAILED_PRECONDITION `CHARGE_CLOSED` when the reference was voided before.
+    DECLINED. Errors: INVALID_ARGUMENT `PAYMENT_TOKEN_UNKNOWN`; FAILED_PRECONDITION `CHARGE_CLOSED` when the reference was voided before.
     """
-    Capture: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.CaptureRequest, _provider_service_pb2.CaptureResponse]
+    CaptureCharge: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.CaptureChargeRequest, _provider_service_pb2.CaptureChargeResponse]
     """Takes the held amount, all of it. Errors: NOT_FOUND `CHARGE_NOT_FOUND`; FAILED_PRECONDITION `CHARGE_CLOSED`."""
-    Void: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.VoidRequest, _provider_service_pb2.VoidResponse]
+    VoidCharge: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.VoidChargeRequest, _provider_service_pb2.VoidChargeResponse]
     """Gives up the hold. A reference never heard of is no error: from then on it can hold nothing. Errors:
     FAILED_PRECONDITION `CHARGE_CAPTURED`.
     """
-    Refund: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.RefundRequest, _provider_service_pb2.RefundResponse]
+    RefundCharge: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.RefundChargeRequest, _provider_service_pb2.RefundChargeResponse]
     """Gives the taken amount back, all of it. Errors: NOT_FOUND `CHARGE_NOT_FOUND`; FAILED_PRECONDITION `CHARGE_NOT_CAPTURED`."""
     GetCharge: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.GetChargeRequest, _provider_service_pb2.GetChargeResponse]
     """What became of a charge: how a merchant learns of an outcome it did not hear. Errors: NOT_FOUND `CHARGE_NOT_FOUND`."""
@@ -45,39 +45,39 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
     """
 
     @_abc_1.abstractmethod
-    def Authorize(
+    def AuthorizeCharge(
         self,
-        request: _provider_service_pb2.AuthorizeRequest,
-        context: _aio.ServicerContext[_provider_service_pb2.AuthorizeRequest, _abc.Awaitable[_provider_service_pb2.AuthorizeResponse]],
-    ) -> _abc.Awaitable[_provider_service_pb2.AuthorizeResponse]:
+        request: _provider_service_pb2.AuthorizeChargeRequest,
+        context: _aio.ServicerContext[_provider_service_pb2.AuthorizeChargeRequest, _abc.Awaitable[_provider_service_pb2.AuthorizeChargeResponse]],
+    ) -> _abc.Awaitable[_provider_service_pb2.AuthorizeChargeResponse]:
         """Holds an amount. The same reference again gets the charge it has. A refusal is an answer: a charge in state
-        DECLINED. Errors: INVALID_ARGUMENT `CARD_TOKEN_UNKNOWN`; FAILED_PRECONDITION `CHARGE_CLOSED` when the reference was voided before.
+        DECLINED. Errors: INVALID_ARGUMENT `PAYMENT_TOKEN_UNKNOWN`; FAILED_PRECONDITION `CHARGE_CLOSED` when the reference was voided before.
         """
 
     @_abc_1.abstractmethod
-    def Capture(
+    def CaptureCharge(
         self,
-        request: _provider_service_pb2.CaptureRequest,
-        context: _aio.ServicerContext[_provider_service_pb2.CaptureRequest, _abc.Awaitable[_provider_service_pb2.CaptureResponse]],
-    ) -> _abc.Awaitable[_provider_service_pb2.CaptureResponse]:
+        request: _provider_service_pb2.CaptureChargeRequest,
+        context: _aio.ServicerContext[_provider_service_pb2.CaptureChargeRequest, _abc.Awaitable[_provider_service_pb2.CaptureChargeResponse]],
+    ) -> _abc.Awaitable[_provider_service_pb2.CaptureChargeResponse]:
         """Takes the held amount, all of it. Errors: NOT_FOUND `CHARGE_NOT_FOUND`; FAILED_PRECONDITION `CHARGE_CLOSED`."""
 
     @_abc_1.abstractmethod
-    def Void(
+    def VoidCharge(
         self,
-        request: _provider_service_pb2.VoidRequest,
-        context: _aio.ServicerContext[_provider_service_pb2.VoidRequest, _abc.Awaitable[_provider_service_pb2.VoidResponse]],
-    ) -> _abc.Awaitable[_provider_service_pb2.VoidResponse]:
+        request: _provider_service_pb2.VoidChargeRequest,
+        context: _aio.ServicerContext[_provider_service_pb2.VoidChargeRequest, _abc.Awaitable[_provider_service_pb2.VoidChargeResponse]],
+    ) -> _abc.Awaitable[_provider_service_pb2.VoidChargeResponse]:
         """Gives up the hold. A reference never heard of is no error: from then on it can hold nothing. Errors:
         FAILED_PRECONDITION `CHARGE_CAPTURED`.
         """
 
     @_abc_1.abstractmethod
-    def Refund(
+    def RefundCharge(
         self,
-        request: _provider_service_pb2.RefundRequest,
-        context: _aio.ServicerContext[_provider_service_pb2.RefundRequest, _abc.Awaitable[_provider_service_pb2.RefundResponse]],
-    ) -> _abc.Awaitable[_provider_service_pb2.RefundResponse]:
+        request: _provider_service_pb2.RefundChargeRequest,
+        context: _aio.ServicerContext[_provider_service_pb2.RefundChargeRequest, _abc.Awaitable[_provider_service_pb2.RefundChargeResponse]],
+    ) -> _abc.Awaitable[_provider_service_pb2.RefundChargeResponse]:
         """Gives the taken amount back, all of it. Errors: NOT_FOUND `CHARGE_NOT_FOUND`; FAILED_PRECONDITION `CHARGE_NOT_CAPTURED`."""
 
     @_abc_1.abstractmethod

@@ -27,7 +27,9 @@ class Money(_message.Message):
     currency_code: _builtins.str
     """The ISO 4217 code in upper case, for example `GBP`."""
     minor_units: _builtins.int
-    """The amount in the currency's minor unit (pence, cents). From 0 to 10^13."""
+    """The amount in the currency's minor unit (pence, cents), from -10^13 to 10^13. Below zero it is owed or given back, as
+    in a ledger; what must not be says so at its own field.
+    """
     def __init__(
         self,
         *,

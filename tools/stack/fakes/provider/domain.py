@@ -7,10 +7,10 @@ from enum import StrEnum
 from chassis.core import errors
 
 
-class CardTokenUnknown(errors.InvalidArgument):
+class PaymentTokenUnknown(errors.InvalidArgument):
     """No card is behind this token."""
 
-    reason = "CARD_TOKEN_UNKNOWN"
+    reason = "PAYMENT_TOKEN_UNKNOWN"
 
 
 class ChargeNotFound(errors.NotFound):
@@ -64,12 +64,12 @@ _DECLINE_CODES = {Card.DECLINE: "card_declined", Card.INSUFFICIENT_FUNDS: "insuf
 
 
 def card_of(token: str) -> Card:
-    """The card behind a token. Raises CardTokenUnknown."""
+    """The card behind a token. Raises PaymentTokenUnknown."""
     try:
         return Card(token)
     except ValueError:
-        violation = errors.Violation("card_token", "is not a test card's token", CardTokenUnknown.reason)
-        raise CardTokenUnknown("no card is behind this token", violations=(violation,)) from None
+        violation = errors.Violation("payment_token", "is not a test card's token", PaymentTokenUnknown.reason)
+        raise PaymentTokenUnknown("no card is behind this token", violations=(violation,)) from None
 
 
 class State(StrEnum):

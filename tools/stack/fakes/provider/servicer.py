@@ -20,7 +20,7 @@ class ProviderServicer:
         self._charges = charges
         self._clock = clock
 
-    async def Authorize(self, request: pb.AuthorizeRequest, call: Call) -> pb.AuthorizeResponse:
+    async def AuthorizeCharge(self, request: pb.AuthorizeChargeRequest, call: Call) -> pb.AuthorizeChargeResponse:
         """Hold an amount, or decline."""
         charge = self._charges.find(request.reference)
         if charge is None:
@@ -29,32 +29,32 @@ class ProviderServicer:
         if charge.state is State.VOIDED:
             raise ChargeClosed("the reference was voided")
         await self._may_never_answer(Card.TIMEOUT_AFTER_AUTHORIZE, charge)
-        return pb.AuthorizeResponse(charge=_message(charge))
+        return pb.AuthorizeChargeResponse(charge=_message(charge))
 
-    async def Capture(self, request: pb.CaptureRequest, call: Call) -> pb.CaptureResponse:
+    async def CaptureCharge(self, request: pb.CaptureChargeRequest, call: Call) -> pb.CaptureChargeResponse:
         """Take the held amount."""
         charge = self._known(request.reference)
         if charge.card is Card.ANSWER_TWICE and charge.state is State.REFUNDED:
-            return pb.CaptureResponse(charge=_message(charge.as_first_captured()))
+            return pb.CaptureChargeResponse(charge=_message(charge.as_first_captured()))
         charge = charge.captured()
         self._charges.keep(charge)
         await self._may_never_answer(Card.TIMEOUT_AFTER_CAPTURE, charge)
-        return pb.CaptureResponse(charge=_message(charge))
+        return pb.CaptureChargeResponse(charge=_message(charge))
 
-    async def Void(self, request: pb.VoidRequest, call: Call) -> pb.VoidResponse:
+    async def VoidCharge(self, request: pb.VoidChargeRequest, call: Call) -> pb.VoidChargeResponse:
         """Give up the hold, or see to it that there never is one."""
         charge = self._charges.find(request.reference)
         if charge is None:
             charge = Charge(reference=request.reference, state=State.VOIDED, created_at=self._clock.now())
         charge = charge.voided()
         self._charges.keep(charge)
-        return pb.VoidResponse(charge=_message(charge))
+        return pb.VoidChargeResponse(charge=_message(charge))
 
-    async def Refund(self, request: pb.RefundRequest, call: Call) -> pb.RefundResponse:
+    async def RefundCharge(self, request: pb.RefundChargeRequest, call: Call) -> pb.RefundChargeResponse:
         """Give the taken amount back."""
         charge = self._known(request.reference).refunded()
         self._charges.keep(charge)
-        return pb.RefundResponse(charge=_message(charge))
+        return pb.RefundChargeResponse(charge=_message(charge))
 
     async def GetCharge(self, request: pb.GetChargeRequest, call: Call) -> pb.GetChargeResponse:
         """What became of a charge."""
@@ -66,8 +66,8 @@ class ProviderServicer:
             raise ChargeNotFound("no charge has this reference")
         return charge
 
-    def _new_charge(self, request: pb.AuthorizeRequest) -> Charge:
-        card = card_of(request.card_token)
+    def _new_charge(self, request: pb.AuthorizeChargeRequest) -> Charge:
+        card = card_of(request.payment_token)
         if card is Card.UNAVAILABLE_ONCE and self._charges.strikes_first(card, request.reference):
             raise Unavailable("come back later")
         return Charge(
@@ -86,15 +86,15 @@ class ProviderServicer:
 
 
 def _message(charge: Charge) -> charge_pb2.Charge:
-    created_at = Timestamp()
-    created_at.FromDatetime(charge.created_at)
+    create_time = Timestamp()
+    create_time.FromDatetime(charge.created_at)
     amount = Money(currency_code=charge.currency_code, minor_units=charge.minor_units) if charge.card else None
     return charge_pb2.Charge(
         reference=charge.reference,
         amount=amount,
         state=_STATES[charge.state],
         decline_code=charge.decline_code,
-        created_at=created_at,
+        create_time=create_time,
         times_charged=charge.times_charged,
     )
 
