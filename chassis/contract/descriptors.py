@@ -103,7 +103,7 @@ def resolved_policy(service: ServiceOptions, method: MethodOptions) -> policy_pb
     policy.CopyFrom(service.Extensions[policy_pb2.service])
     # Not by merging alone: that would add a method's nanoseconds to its service's seconds.
     for field, _ in own.ListFields():
-        policy.ClearField(field.name)
+        policy.ClearField(field.name)  # type: ignore[arg-type]  # a name that the descriptor gives, so it is one
     policy.MergeFrom(own)
     if policy.objective == policy_pb2.Objective():
         policy.ClearField("objective")
