@@ -46,7 +46,8 @@ class Kind(Enum):
 class Problem(Exception):
     """Something a caller is told. `reason` is UPPER_SNAKE and stable; `message` is for people; `metadata` for programs.
 
-    None of them may hold a secret, a token, a card or an address.
+    The keys of `metadata` are names, written down in the contract; what fails several times over is told of by violations
+    or obstacles. None of them may hold a secret, a token, a card or an address.
     """
 
     kind: ClassVar[Kind]
@@ -72,6 +73,17 @@ class TransientProblem(Problem):
     """A problem that may pass by itself, or whose outcome is unknown: trying again is right, storing it is wrong."""
 
     is_transient = True
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One thing of several that stands in the way: a google.rpc.PreconditionFailure.Violation."""
+
+    type: str
+    """UPPER_SNAKE and stable, for example `OUT_OF_STOCK`."""
+    subject: str
+    """What it is about, for example a SKU."""
+    description: str
 
 
 @dataclass(frozen=True)
@@ -125,10 +137,22 @@ class AlreadyExists(Problem):
 
 
 class FailedPrecondition(Problem):
-    """The system is not in a state to do it; asking again changes nothing."""
+    """The system is not in a state to do it; asking again changes nothing. Names every obstacle, where there are several."""
 
     kind = Kind.FAILED_PRECONDITION
     reason = "FAILED_PRECONDITION"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        retry_after: timedelta | None = None,
+        obstacles: tuple[Obstacle, ...] = (),
+        **metadata: str,
+    ) -> None:
+        super().__init__(message, reason=reason, retry_after=retry_after, **metadata)
+        self.obstacles = obstacles
 
 
 class OutOfRange(Problem):

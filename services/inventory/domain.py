@@ -13,13 +13,13 @@ MOST_ON_HAND: Final = 1_000_000_000
 
 
 class OutOfStock(errors.FailedPrecondition):
-    """Some lines ask for more than is available; its metadata tells how much is, by SKU."""
+    """Some lines ask for more than is available: an obstacle for each such SKU, saying how much is."""
 
     reason = "OUT_OF_STOCK"
 
     def __init__(self, available: Mapping[str, int]) -> None:
-        super().__init__("there is not enough of some products")
-        self.metadata = {sku: str(quantity) for sku, quantity in available.items()}
+        obstacles = tuple(errors.Obstacle(self.reason, sku, f"{count} available") for sku, count in available.items())
+        super().__init__("there is not enough of some products", obstacles=obstacles)
 
 
 class ReservationNotFound(errors.NotFound):

@@ -179,9 +179,11 @@ def price(items: Sequence[Item], offers: Mapping[str, Offer]) -> tuple[tuple[Ord
     Raises ProductsNotFound, ProductsRetired, MixedCurrencies, TotalTooLarge.
     """
     if missing := [item.sku for item in items if item.sku not in offers]:
-        raise ProductsNotFound("some products do not exist", skus=",".join(missing))
+        obstacles = tuple(errors.Obstacle(ProductsNotFound.reason, sku, "is not in the catalogue") for sku in missing)
+        raise ProductsNotFound("some products do not exist", obstacles=obstacles)
     if retired := [item.sku for item in items if offers[item.sku].is_retired]:
-        raise ProductsRetired("some products are no longer sold", skus=",".join(retired))
+        obstacles = tuple(errors.Obstacle(ProductsRetired.reason, sku, "is no longer sold") for sku in retired)
+        raise ProductsRetired("some products are no longer sold", obstacles=obstacles)
     lines = tuple(_line(offers[item.sku], item.quantity) for item in items)
     return lines, _total(lines)
 
@@ -193,7 +195,8 @@ def _line(offer: Offer, quantity: int) -> OrderLine:
 def _total(lines: Sequence[OrderLine]) -> Money:
     currencies = sorted({line.unit_price.currency_code for line in lines})
     if len(currencies) > 1:
-        raise MixedCurrencies("an order is paid in one currency", currency_codes=",".join(currencies))
+        obstacles = tuple(errors.Obstacle(MixedCurrencies.reason, code, "prices some products") for code in currencies)
+        raise MixedCurrencies("an order is paid in one currency", obstacles=obstacles)
     total = sum(line.quantity * line.unit_price.minor_units for line in lines)
     if total > LARGEST_TOTAL:
         raise TotalTooLarge("an order may not cost so much", largest_minor_units=str(LARGEST_TOTAL))

@@ -26,10 +26,10 @@ def violations(answer: httpx.Response) -> list[str]:
     return [violation["field"] for violation in bad_request["field_violations"]]
 
 
-def metadata(answer: httpx.Response) -> dict[str, str]:
-    """What the ErrorInfo tells beside the reason."""
-    told: dict[str, str] = answer.json()["details"][0]["metadata"]
-    return told
+def obstacles(answer: httpx.Response) -> list[tuple[str, str]]:
+    """What a PreconditionFailure names: of which type, and what it is about."""
+    failure = next(d for d in answer.json()["details"] if d["@type"].endswith("google.rpc.PreconditionFailure"))
+    return [(violation["type"], violation["subject"]) for violation in failure["violations"]]
 
 
 async def problem_of(call: Awaitable[Any]) -> Problem:

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from chassis.core import errors
-from tests.journeys.refusals import code_of, metadata, problem_of, refusal, violations
+from tests.journeys.refusals import code_of, obstacles, problem_of, refusal, violations
 from tests.journeys.world import Person, World, new_id
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.inventory.v1 import inventory_service_pb2 as inventory
@@ -102,7 +102,7 @@ async def test_products_nobody_sells_are_named(ada: Person, lantern: str) -> Non
     items = [{"sku": sku, "quantity": 1} for sku in ("NO-SUCH-1", lantern, "NO-SUCH-2")]
     answer = await ada.send("POST", "/v1/orders", an_order(items=items))
     assert refusal(answer) == (400, "PRODUCT_NOT_FOUND")
-    assert metadata(answer) == {"skus": "NO-SUCH-1,NO-SUCH-2"}
+    assert obstacles(answer) == [("PRODUCT_NOT_FOUND", "NO-SUCH-1"), ("PRODUCT_NOT_FOUND", "NO-SUCH-2")]
 
 
 async def test_a_misspelt_filter_is_refused(ada: Person) -> None:

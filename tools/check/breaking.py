@@ -1,7 +1,7 @@
 """Compares the contracts with those of a release: by the rules of `buf breaking`, option by option, event by event.
 
-What was released is the image committed with the last release tag that this commit descends from. Before the first
-release nothing is promised yet, so the last commit is compared with: that still tells what an edit would break.
+What was released is kept in protos/released.binpb, which `./taskw release-contract` alone writes; which golden events
+there were, the commit that wrote it knows.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import sys
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tools.check.promises import broken
-from tools.check.releases import last_release, no_longer_as_in
+from tools.check.releases import RELEASED, contract_release, no_longer_as_in
 from tools.paths import ROOT
 
 IMAGE = "gen/tradewind.binpb"
@@ -20,26 +20,37 @@ GOLDEN = "tests/contract/golden"
 
 def main() -> int:
     """Compare with the commit named on the command line, or with the last release."""
-    base = commit_asked_for() or last_release() or "HEAD"
-    released = subprocess.run(["git", "show", f"{base}:{IMAGE}"], cwd=ROOT, capture_output=True, check=False)
-    if released.returncode != 0:
-        print(f"{base} has no {IMAGE}" if is_commit(base) else f"no such commit: {base}", file=sys.stderr)
+    commit = commit_asked_for()
+    released = image_of(commit) if commit else (ROOT / RELEASED).read_bytes()
+    if released is None:
+        print(f"{commit} has no {IMAGE}" if is_commit(commit) else f"no such commit: {commit}", file=sys.stderr)
         return 1
+    return compare(released, commit or contract_release(), commit or RELEASED)
+
+
+def compare(released: bytes, commit: str | None, name: str) -> int:
+    """Tell what of `released`, the contract known as `name`, is broken; and which golden events of `commit`, if there is one."""
     build = ["buf", "build", "protos", "--output", "-#format=binpb"]
     now = subprocess.run(build, cwd=ROOT, stdout=subprocess.PIPE, check=False)
     if now.returncode != 0:
         return 1  # The protos do not compile, as buf has said.
-    print(f"Comparing protos/ with {base}{', for want of a release (a tag v…)' if base == 'HEAD' else ''}", flush=True)
-    compare = ["buf", "breaking", "protos", "--against", "-#format=binpb"]
-    by_buf = subprocess.run(compare, cwd=ROOT, input=released.stdout, check=False).returncode
-    images = map(FileDescriptorSet.FromString, (released.stdout, now.stdout))
-    found = [*broken(*images), *lost_examples(base)]
+    print(f"Comparing protos/ with {name}", flush=True)
+    rules = ["buf", "breaking", "protos", "--against", "-#format=binpb"]
+    by_buf = subprocess.run(rules, cwd=ROOT, input=released, check=False).returncode
+    images = map(FileDescriptorSet.FromString, (released, now.stdout))
+    found = [*broken(*images), *(lost_examples(commit) if commit else ())]
     for sentence in found:
         print(sentence)
     if not found and by_buf == 0:
         return 0
-    print(advice(base))
+    print("Keep what others rely on, and add the new beside it: a field, a method, a package v2.")
     return 1
+
+
+def image_of(commit: str) -> bytes | None:
+    """The contract image of a commit, if it has one."""
+    shown = subprocess.run(["git", "show", f"{commit}:{IMAGE}"], cwd=ROOT, capture_output=True, check=False)
+    return shown.stdout if shown.returncode == 0 else None
 
 
 def commit_asked_for() -> str:
@@ -54,13 +65,6 @@ def lost_examples(base: str) -> list[str]:
     """The golden events of `base` that are gone or others: facts like them may lie in a broker or an outbox."""
     paths = no_longer_as_in(base, GOLDEN)
     return [f"{path}: a golden event is kept as it is: git checkout {base} -- {path}" for path in paths]
-
-
-def advice(base: str) -> str:
-    """What to do about a break."""
-    if base == "HEAD":
-        return "Nothing is released yet: whoever means it commits it."
-    return "Keep what others rely on, and add the new beside it: a field, a method, a package v2."
 
 
 def is_commit(name: str) -> bool:

@@ -1,8 +1,18 @@
-"""What was released: the state of the last tag `v…` that this commit descends from."""
+"""What was released: of the contract, its kept image; of the rest, the last tag `v…` that this commit descends from."""
 
 import subprocess
 
 from tools.paths import ROOT
+
+RELEASED = "protos/released.binpb"
+"""The contract as it was last released, without its comments."""
+
+
+def contract_release() -> str | None:
+    """The commit that last wrote the released contract, if it is committed."""
+    log = ["git", "log", "-1", "--format=%H", "--", RELEASED]
+    found = subprocess.run(log, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return found.stdout.strip() or None
 
 
 def last_release() -> str | None:

@@ -1,6 +1,6 @@
 """Decoding and validation: what comes in is what the contract allows, or every way in which it is not is told."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import protovalidate
 from google.protobuf.message import DecodeError, Message
@@ -10,9 +10,6 @@ from chassis.core import errors
 from chassis.core.errors import Violation
 from chassis.rpc.call import Call
 from chassis.rpc.interceptor import Proceed
-
-# Enough to mend a form by. Of statuses longer than eight kibibytes, gRPC's clients throw some away, and tell nothing.
-_MAX_VIOLATION_BYTES = 4096
 
 _validator = protovalidate.Validator()
 
@@ -45,19 +42,10 @@ def _message(method: Method, data: bytes) -> Message:
 
 
 def _invalid(violations: "Sequence[protovalidate.Violation]") -> errors.InvalidArgument:
-    found = tuple(_fitting(map(_violation, violations)))
+    found = tuple(map(_violation, violations))
     summary = "; ".join(f"{v.field}: {v.description}" for v in found[:3])
     more = f" (and {len(violations) - 3} more)" if len(violations) > 3 else ""
     return errors.InvalidArgument(summary + more, reason="REQUEST_INVALID", violations=found)
-
-
-def _fitting(violations: Iterable[Violation]) -> Iterator[Violation]:
-    size = 0
-    for each in violations:
-        size += len(f"{each.field}{each.description}{each.reason}".encode())
-        if size > _MAX_VIOLATION_BYTES:
-            return
-        yield each
 
 
 def _violation(violation: protovalidate.Violation) -> Violation:

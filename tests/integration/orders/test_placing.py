@@ -24,8 +24,12 @@ async def test_every_unknown_product_is_named(shop: Shop) -> None:
     with refused(errors.FailedPrecondition, "PRODUCT_NOT_FOUND") as refusal:
         await shop.place({"GHOST": 1, shop.lantern: 1, "WRAITH": 1})
 
-    assert refusal.problem is not None
-    assert refusal.problem.metadata["skus"] == "GHOST,WRAITH"
+    assert isinstance(refusal.problem, errors.FailedPrecondition)
+    assert [(each.type, each.subject) for each in refusal.problem.obstacles] == [
+        ("PRODUCT_NOT_FOUND", "GHOST"),
+        ("PRODUCT_NOT_FOUND", "WRAITH"),
+    ]
+    assert refusal.problem.metadata == {}
 
 
 async def test_a_retired_product_is_not_sold(shop: Shop) -> None:

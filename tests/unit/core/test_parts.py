@@ -94,6 +94,25 @@ def test_a_problem_survives_the_wire(problem_type: type[Problem], message: str, 
     )
 
 
+def test_what_stands_in_the_way_survives_the_wire() -> None:
+    """Each obstacle by itself, so that none is a key of the metadata."""
+    sent = errors.FailedPrecondition("no", obstacles=(errors.Obstacle("OUT_OF_STOCK", "TEAPOT", "5 available"),))
+    received = status.from_status(status.to_status(sent))
+    assert isinstance(received, errors.FailedPrecondition)
+    assert (received.obstacles, received.metadata) == (sent.obstacles, {})
+
+
+def test_obstacles_without_end_are_told_in_what_a_client_takes() -> None:
+    """Of longer statuses than eight kibibytes, some reach their callers as RESOURCE_EXHAUSTED: gRPC draws lots."""
+    obstacles = tuple(errors.Obstacle("OUT_OF_STOCK", f"{number:032}", "999999 available") for number in range(100))
+    told = status.to_status(errors.FailedPrecondition("no", obstacles=obstacles))
+    received = status.from_status(told)
+    assert isinstance(received, errors.FailedPrecondition)
+    assert received.obstacles == obstacles[: len(received.obstacles)]
+    assert len(received.obstacles) > 50
+    assert told.ByteSize() < 8192
+
+
 def _failed(code: grpc.StatusCode, details: bytes | None = None) -> grpc.aio.AioRpcError:
     trailers = grpc.aio.Metadata() if details is None else grpc.aio.Metadata((status.DETAILS_KEY, details))
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailers, "gone")

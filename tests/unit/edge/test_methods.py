@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from google.api import annotations_pb2
-from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions, ServiceOptions
 
 from chassis.contract.descriptors import ContractError
 from tools.codegen.edge import image, methods
@@ -15,14 +15,14 @@ from tradewind.policy.v1 import policy_pb2
 GET_ORDER = "tradewind.orders.v1.OrderService/GetOrder"
 
 
-def misspell_the_path(options: MethodOptions) -> None:
+def misspell_the_path(options: MethodOptions, _: ServiceOptions) -> None:
     """Another name than the request's."""
     options.Extensions[annotations_pb2.http].get = "/v1/orders/{ordr_id}"
 
 
-def open_it_to_nobody(options: MethodOptions) -> None:
-    """As in a proto that forgot to say."""
-    options.ClearExtension(policy_pb2.method)
+def open_it_to_nobody(_: MethodOptions, service: ServiceOptions) -> None:
+    """As in a proto that forgot to say, at the method and at its service."""
+    service.ClearExtension(policy_pb2.service)
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,13 @@ def open_it_to_nobody(options: MethodOptions) -> None:
     ],
 )
 def test_a_method_that_cannot_be_served_is_named(
-    tmp_path: Path, spoil: Callable[[MethodOptions], None], complaint: str
+    tmp_path: Path, spoil: Callable[[MethodOptions, ServiceOptions], None], complaint: str
 ) -> None:
     """With what is wrong with it."""
     contract = FileDescriptorSet.FromString((ROOT / "gen/tradewind.binpb").read_bytes())
     services = [service for file in contract.file if file.package == "tradewind.orders.v1" for service in file.service]
-    spoil(next(method for service in services for method in service.method if method.name == "GetOrder").options)
+    [(service, method)] = [(each, method) for each in services for method in each.method if method.name == "GetOrder"]
+    spoil(method.options, service.options)
     spoiled = tmp_path / "spoiled.binpb"
     spoiled.write_bytes(contract.SerializeToString())
 

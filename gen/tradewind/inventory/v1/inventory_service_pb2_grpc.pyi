@@ -19,7 +19,8 @@ class InventoryServiceStub:
     ReserveStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReserveStockRequest, _inventory_service_pb2.ReserveStockResponse]
     """Holds stock for an order, every line or none, until it expires. Asked again, a reservation keeps its first lines, and
     is held for a whole time more; one that has expired is held again, if the stock is still there. Errors:
-    FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how many are available of every SKU that falls short;
+    FAILED_PRECONDITION `OUT_OF_STOCK`, with a PreconditionFailure that names every SKU that falls short and how many are
+    available of it;
     `RESERVATION_CLOSED` when the order's reservation was released before (even before it was made).
     """
     ReleaseStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReleaseStockRequest, _inventory_service_pb2.ReleaseStockResponse]
@@ -51,7 +52,8 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_inventory_service_pb2.ReserveStockResponse]:
         """Holds stock for an order, every line or none, until it expires. Asked again, a reservation keeps its first lines, and
         is held for a whole time more; one that has expired is held again, if the stock is still there. Errors:
-        FAILED_PRECONDITION `OUT_OF_STOCK`, its metadata telling how many are available of every SKU that falls short;
+        FAILED_PRECONDITION `OUT_OF_STOCK`, with a PreconditionFailure that names every SKU that falls short and how many are
+        available of it;
         `RESERVATION_CLOSED` when the order's reservation was released before (even before it was made).
         """
 

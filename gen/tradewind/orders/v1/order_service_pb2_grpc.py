@@ -69,7 +69,8 @@ class OrderServiceServicer:
     def PlaceOrder(self, request, context):
         """Accepts an order and answers at once, PENDING; `WatchOrder` tells how it goes on. Prices come from the catalogue.
         Errors: INVALID_ARGUMENT `SKU_REPEATED` when two items differ in the case of their letters alone; FAILED_PRECONDITION
-        `PRODUCT_NOT_FOUND` or `PRODUCT_RETIRED` with every such SKU, `MIXED_CURRENCIES`, `TOTAL_TOO_LARGE`.
+        `PRODUCT_NOT_FOUND`, `PRODUCT_RETIRED` or `MIXED_CURRENCIES`, with a PreconditionFailure that names every such SKU or
+        currency; `TOTAL_TOO_LARGE`, with `largest_minor_units`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

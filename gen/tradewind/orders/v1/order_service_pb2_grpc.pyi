@@ -19,7 +19,8 @@ class OrderServiceStub:
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOrderRequest, _order_service_pb2.PlaceOrderResponse]
     """Accepts an order and answers at once, PENDING; `WatchOrder` tells how it goes on. Prices come from the catalogue.
     Errors: INVALID_ARGUMENT `SKU_REPEATED` when two items differ in the case of their letters alone; FAILED_PRECONDITION
-    `PRODUCT_NOT_FOUND` or `PRODUCT_RETIRED` with every such SKU, `MIXED_CURRENCIES`, `TOTAL_TOO_LARGE`.
+    `PRODUCT_NOT_FOUND`, `PRODUCT_RETIRED` or `MIXED_CURRENCIES`, with a PreconditionFailure that names every such SKU or
+    currency; `TOTAL_TOO_LARGE`, with `largest_minor_units`.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
     """Asks for an order to be undone. It is CANCELLED once everything was given back; `WatchOrder` tells when. Cancelling
@@ -47,7 +48,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_order_service_pb2.PlaceOrderResponse]:
         """Accepts an order and answers at once, PENDING; `WatchOrder` tells how it goes on. Prices come from the catalogue.
         Errors: INVALID_ARGUMENT `SKU_REPEATED` when two items differ in the case of their letters alone; FAILED_PRECONDITION
-        `PRODUCT_NOT_FOUND` or `PRODUCT_RETIRED` with every such SKU, `MIXED_CURRENCIES`, `TOTAL_TOO_LARGE`.
+        `PRODUCT_NOT_FOUND`, `PRODUCT_RETIRED` or `MIXED_CURRENCIES`, with a PreconditionFailure that names every such SKU or
+        currency; `TOTAL_TOO_LARGE`, with `largest_minor_units`.
         """
 
     @_abc_1.abstractmethod
