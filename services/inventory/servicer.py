@@ -120,7 +120,7 @@ def _receipt_message(line: pb.AdjustStockRequest, receipt: Receipt) -> pb.Adjust
         # As it was sent: whoever waits for this answer looks for the spelling they know.
         request_id=line.request_id,
         accepted=receipt.rejection is None,
-        refusal=_REFUSALS[receipt.rejection] if receipt.rejection else stock_pb2.ADJUSTMENT_REFUSAL_UNSPECIFIED,
+        rejection=_REJECTIONS[receipt.rejection] if receipt.rejection else stock_pb2.ADJUSTMENT_REJECTION_UNSPECIFIED,
         availability=_availability_message(receipt.stock),
     )
 
@@ -140,7 +140,9 @@ def _reservation_message(reservation: Reservation) -> stock_pb2.Reservation:
     )
 
 
-_REFUSALS = {reason: stock_pb2.AdjustmentRefusal.Value(f"ADJUSTMENT_REFUSAL_{reason}") for reason in RejectionReason}
+_REJECTIONS = {
+    reason: stock_pb2.AdjustmentRejection.Value(f"ADJUSTMENT_REJECTION_{reason}") for reason in RejectionReason
+}
 
 _STATES = {
     State.HELD: stock_pb2.RESERVATION_STATE_HELD,

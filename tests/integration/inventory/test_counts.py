@@ -12,10 +12,10 @@ from tests.integration.inventory.client import Inventory, line, new_id, running_
 from tradewind.inventory.v1 import inventory_service_pb2 as pb
 from tradewind.inventory.v1.stock_events_pb2 import StockDepleted
 from tradewind.inventory.v1.stock_pb2 import (
-    ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED,
-    ADJUSTMENT_REFUSAL_STOCK_ABOVE_LIMIT,
-    ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED,
-    ADJUSTMENT_REFUSAL_UNSPECIFIED,
+    ADJUSTMENT_REJECTION_REQUEST_ID_REUSED,
+    ADJUSTMENT_REJECTION_STOCK_ABOVE_LIMIT,
+    ADJUSTMENT_REJECTION_STOCK_BELOW_RESERVED,
+    ADJUSTMENT_REJECTION_UNSPECIFIED,
     Availability,
 )
 
@@ -62,12 +62,12 @@ class TestAdjustStock:
         answers = await inventory.count(
             line("TEAPOT", -3), line("TEAPOT", -2), line("MUG", -1), line("GRAIN", 1), line("MUG", 4)
         )
-        assert [(answer.accepted, answer.refusal) for answer in answers] == [
-            (False, ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED),
-            (True, ADJUSTMENT_REFUSAL_UNSPECIFIED),
-            (False, ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED),
-            (False, ADJUSTMENT_REFUSAL_STOCK_ABOVE_LIMIT),
-            (True, ADJUSTMENT_REFUSAL_UNSPECIFIED),
+        assert [(answer.accepted, answer.rejection) for answer in answers] == [
+            (False, ADJUSTMENT_REJECTION_STOCK_BELOW_RESERVED),
+            (True, ADJUSTMENT_REJECTION_UNSPECIFIED),
+            (False, ADJUSTMENT_REJECTION_STOCK_BELOW_RESERVED),
+            (False, ADJUSTMENT_REJECTION_STOCK_ABOVE_LIMIT),
+            (True, ADJUSTMENT_REJECTION_UNSPECIFIED),
         ]
         assert await inventory.available("TEAPOT", "MUG") == [(3, 3, 0), (4, 0, 4)]
 
@@ -98,12 +98,12 @@ class TestAdjustStock:
             line("TEAPOT", 5, request_id=first.request_id, note="stolen"),
         ]
         answers = await inventory.count(first, *others)
-        assert [answer.refusal for answer in answers] == [
-            ADJUSTMENT_REFUSAL_UNSPECIFIED,
-            *[ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED] * 3,
+        assert [answer.rejection for answer in answers] == [
+            ADJUSTMENT_REJECTION_UNSPECIFIED,
+            *[ADJUSTMENT_REJECTION_REQUEST_ID_REUSED] * 3,
         ]
-        assert [answer.refusal for answer in await inventory.count(*others)] == [
-            ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED
+        assert [answer.rejection for answer in await inventory.count(*others)] == [
+            ADJUSTMENT_REJECTION_REQUEST_ID_REUSED
         ] * 3
         assert await inventory.available("TEAPOT", "MUG") == [(5, 0, 5), (0, 0, 0)]
 
@@ -118,8 +118,8 @@ class TestAdjustStock:
         """Different lines under one id, sent at the same moment: one is stored, the others are told."""
         request_id = new_id()
         answers = await asyncio.gather(*(inventory.count(line(f"SKU-{n}", 1, request_id=request_id)) for n in range(8)))
-        reasons = sorted(answer.refusal for (answer,) in answers)
-        assert reasons == [ADJUSTMENT_REFUSAL_UNSPECIFIED, *[ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED] * 7]
+        reasons = sorted(answer.rejection for (answer,) in answers)
+        assert reasons == [ADJUSTMENT_REJECTION_UNSPECIFIED, *[ADJUSTMENT_REJECTION_REQUEST_ID_REUSED] * 7]
 
     async def test_malformed_line_ends_the_stream_after_those_before_it(self, inventory: Inventory) -> None:
         """The caller is told what is wrong with the line, and the lines before it stay stored."""

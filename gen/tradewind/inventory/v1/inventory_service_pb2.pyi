@@ -219,13 +219,13 @@ class AdjustStockResponse(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACCEPTED_FIELD_NUMBER: _builtins.int
-    REFUSAL_FIELD_NUMBER: _builtins.int
+    REJECTION_FIELD_NUMBER: _builtins.int
     AVAILABILITY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The line's `request_id`, as it was sent."""
     accepted: _builtins.bool
     """Whether it was stored."""
-    refusal: _stock_pb2.AdjustmentRefusal.ValueType
+    rejection: _stock_pb2.AdjustmentRejection.ValueType
     """Why it was not. Unspecified when it was."""
     @_builtins.property
     def availability(self) -> _stock_pb2.Availability:
@@ -236,12 +236,12 @@ class AdjustStockResponse(_message.Message):
         *,
         request_id: _builtins.str = ...,
         accepted: _builtins.bool = ...,
-        refusal: _stock_pb2.AdjustmentRefusal.ValueType = ...,
+        rejection: _stock_pb2.AdjustmentRejection.ValueType = ...,
         availability: _stock_pb2.Availability | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "availability", b"availability", "refusal", b"refusal", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "availability", b"availability", "rejection", b"rejection", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

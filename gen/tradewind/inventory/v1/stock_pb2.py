@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tradewind/inventory/v1/stock.proto\x12\x16tradewind.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n\tStockLine\x12\x35\n\x03sku\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12!\n\x08quantity\x18\x02 \x01(\x03\x42\x0f\xe2\x41\x01\x02\xbaH\x08\"\x06\x18\xc0\x84=(\x01\"\xbb\x01\n\x0bReservation\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x30\n\x05lines\x18\x02 \x03(\x0b\x32!.tradewind.inventory.v1.StockLine\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32(.tradewind.inventory.v1.ReservationState\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x0c\x41vailability\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07on_hand\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03*\xb1\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMMITTED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04*\xb8\x01\n\x11\x41\x64justmentRefusal\x12\"\n\x1e\x41\x44JUSTMENT_REFUSAL_UNSPECIFIED\x10\x00\x12+\n\'ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED\x10\x01\x12(\n$ADJUSTMENT_REFUSAL_STOCK_ABOVE_LIMIT\x10\x02\x12(\n$ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tradewind/inventory/v1/stock.proto\x12\x16tradewind.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n\tStockLine\x12\x35\n\x03sku\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xbaH!r\x1f\x18 2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$\x12!\n\x08quantity\x18\x02 \x01(\x03\x42\x0f\xe2\x41\x01\x02\xbaH\x08\"\x06\x18\xc0\x84=(\x01\"\xbb\x01\n\x0bReservation\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x30\n\x05lines\x18\x02 \x03(\x0b\x32!.tradewind.inventory.v1.StockLine\x12\x37\n\x05state\x18\x03 \x01(\x0e\x32(.tradewind.inventory.v1.ReservationState\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x0c\x41vailability\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07on_hand\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03*\xb1\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMMITTED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04*\xc2\x01\n\x13\x41\x64justmentRejection\x12$\n ADJUSTMENT_REJECTION_UNSPECIFIED\x10\x00\x12-\n)ADJUSTMENT_REJECTION_STOCK_BELOW_RESERVED\x10\x01\x12*\n&ADJUSTMENT_REJECTION_STOCK_ABOVE_LIMIT\x10\x02\x12*\n&ADJUSTMENT_REJECTION_REQUEST_ID_REUSED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,8 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOCKLINE'].fields_by_name['quantity']._serialized_options = b'\342A\001\002\272H\010\"\006\030\300\204=(\001'
   _globals['_RESERVATIONSTATE']._serialized_start=534
   _globals['_RESERVATIONSTATE']._serialized_end=711
-  _globals['_ADJUSTMENTREFUSAL']._serialized_start=714
-  _globals['_ADJUSTMENTREFUSAL']._serialized_end=898
+  _globals['_ADJUSTMENTREJECTION']._serialized_start=714
+  _globals['_ADJUSTMENTREJECTION']._serialized_end=908
   _globals['_STOCKLINE']._serialized_start=157
   _globals['_STOCKLINE']._serialized_end=258
   _globals['_RESERVATION']._serialized_start=261

@@ -56,33 +56,33 @@ stock is still there.
 """
 Global___ReservationState: _TypeAlias = ReservationState  # noqa: Y015
 
-class _AdjustmentRefusal:
+class _AdjustmentRejection:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _AdjustmentRefusalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AdjustmentRefusal.ValueType], _builtins.type):
+class _AdjustmentRejectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AdjustmentRejection.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    ADJUSTMENT_REFUSAL_UNSPECIFIED: _AdjustmentRefusal.ValueType  # 0
+    ADJUSTMENT_REJECTION_UNSPECIFIED: _AdjustmentRejection.ValueType  # 0
     """Not a valid choice."""
-    ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED: _AdjustmentRefusal.ValueType  # 1
+    ADJUSTMENT_REJECTION_STOCK_BELOW_RESERVED: _AdjustmentRejection.ValueType  # 1
     """Fewer would be left than are held for orders."""
-    ADJUSTMENT_REFUSAL_STOCK_ABOVE_LIMIT: _AdjustmentRefusal.ValueType  # 2
+    ADJUSTMENT_REJECTION_STOCK_ABOVE_LIMIT: _AdjustmentRejection.ValueType  # 2
     """More than 1,000,000,000 of one product would lie on the shelf."""
-    ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED: _AdjustmentRefusal.ValueType  # 3
+    ADJUSTMENT_REJECTION_REQUEST_ID_REUSED: _AdjustmentRejection.ValueType  # 3
     """Another line was sent under the same `request_id` before."""
 
-class AdjustmentRefusal(_AdjustmentRefusal, metaclass=_AdjustmentRefusalEnumTypeWrapper):
+class AdjustmentRejection(_AdjustmentRejection, metaclass=_AdjustmentRejectionEnumTypeWrapper):
     """Why a line of a count was not stored."""
 
-ADJUSTMENT_REFUSAL_UNSPECIFIED: AdjustmentRefusal.ValueType  # 0
+ADJUSTMENT_REJECTION_UNSPECIFIED: AdjustmentRejection.ValueType  # 0
 """Not a valid choice."""
-ADJUSTMENT_REFUSAL_STOCK_BELOW_RESERVED: AdjustmentRefusal.ValueType  # 1
+ADJUSTMENT_REJECTION_STOCK_BELOW_RESERVED: AdjustmentRejection.ValueType  # 1
 """Fewer would be left than are held for orders."""
-ADJUSTMENT_REFUSAL_STOCK_ABOVE_LIMIT: AdjustmentRefusal.ValueType  # 2
+ADJUSTMENT_REJECTION_STOCK_ABOVE_LIMIT: AdjustmentRejection.ValueType  # 2
 """More than 1,000,000,000 of one product would lie on the shelf."""
-ADJUSTMENT_REFUSAL_REQUEST_ID_REUSED: AdjustmentRefusal.ValueType  # 3
+ADJUSTMENT_REJECTION_REQUEST_ID_REUSED: AdjustmentRejection.ValueType  # 3
 """Another line was sent under the same `request_id` before."""
-Global___AdjustmentRefusal: _TypeAlias = AdjustmentRefusal  # noqa: Y015
+Global___AdjustmentRejection: _TypeAlias = AdjustmentRejection  # noqa: Y015
 
 @_typing.final
 class StockLine(_message.Message):
