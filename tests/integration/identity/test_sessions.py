@@ -62,7 +62,7 @@ async def test_a_login_hands_out_a_token_that_says_who_one_is(identity: Identity
         "iat": now,
         "exp": now + 600,
     }
-    assert tokens.access_token_expires_at.seconds == now + 600
+    assert tokens.access_token_expire_time.seconds == now + 600
 
 
 async def test_a_stranger_is_not_told_whether_the_address_or_the_password_is_wrong(identity: Identity) -> None:

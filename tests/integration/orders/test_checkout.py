@@ -32,7 +32,7 @@ async def test_an_order_is_answered_at_once_and_then_confirmed(shop: Shop) -> No
     ]
     assert await shop.stock() == (STOCKED - 3, 0)
     assert await shop.payment(placed.order_id) == "CAPTURED"
-    assert sorted(entry.minor_units for entry in await shop.ledger(placed.order_id)) == [-750, 750]
+    assert sorted(entry.amount.minor_units for entry in await shop.ledger(placed.order_id)) == [-750, 750]
 
 
 async def test_a_confirmed_order_is_told_as_two_facts(shop: Shop) -> None:
@@ -90,7 +90,7 @@ async def test_a_step_whose_answers_are_all_lost_is_undone_with_the_rest(
     assert order.state == StateMessage.ORDER_STATE_CANCELLED
     assert order.cancel_reason == CancelReason.CANCEL_REASON_CHECKOUT_TIMED_OUT
     assert await shop.stock() == (STOCKED, 0)
-    assert sum(entry.minor_units for entry in await shop.ledger(order.order_id)) == 0
+    assert sum(entry.amount.minor_units for entry in await shop.ledger(order.order_id)) == 0
 
 
 async def test_no_money_is_taken_for_stock_that_is_gone_meanwhile(shop: Shop, new_database: NewDatabase) -> None:
@@ -138,8 +138,8 @@ async def test_what_an_order_is_follows_from_what_happened_to_it(shop: Shop) -> 
             customer_id=projected.customer_id,
             lines=(OrderLine(shop.lantern, f"One {shop.lantern}", 2, price),),
             total=Money("GBP", 500),
-            place_time=events[0].occur_time,
-            update_time=events[0].occur_time,
+            placed_at=events[0].occurred_at,
+            updated_at=events[0].occurred_at,
         )
         for event in events[1:]:
             told = told.after(event)

@@ -61,7 +61,7 @@ async def test_an_order_survives_its_process_on_its_way(counter: Shop, tmp_path:
     assert (await counter.get(order_id)).state == ORDER_STATE_CONFIRMED
     assert await counter.stock() == (STOCKED - 1, 0)
     assert await counter.payment(order_id) == "CAPTURED"
-    assert sorted(entry.minor_units for entry in await counter.ledger(order_id)) == [-250, 250]
+    assert sorted(entry.amount.minor_units for entry in await counter.ledger(order_id)) == [-250, 250]
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -80,7 +80,7 @@ async def test_an_order_survives_its_process_on_its_way_back(
     assert (await counter.get(order_id)).state == ORDER_STATE_CANCELLED
     assert await counter.stock() == (STOCKED, 0)
     assert await counter.payment(order_id) == "REFUNDED"
-    assert sum(entry.minor_units for entry in await counter.ledger(order_id)) == 0
+    assert sum(entry.amount.minor_units for entry in await counter.ledger(order_id)) == 0
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ async def test_a_stuck_saga_is_turned_back_even_after_the_payment(shop: Shop, st
     assert order.state == ORDER_STATE_CANCELLED
     assert order.cancel_reason == CancelReason.CANCEL_REASON_CANCELLED_BY_STAFF
     assert await shop.payment(stuck_id) == "REFUNDED"
-    assert sum(entry.minor_units for entry in await shop.ledger(stuck_id)) == 0
+    assert sum(entry.amount.minor_units for entry in await shop.ledger(stuck_id)) == 0
 
 
 async def test_a_saga_that_another_process_drives_is_turned_back_all_the_same(
