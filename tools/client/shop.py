@@ -88,7 +88,7 @@ class Shop:
                 if line.startswith("data:"):
                     event = json.loads(line.removeprefix("data:"))
                     progress = event["progress"]
-                    yield _happening(progress["step"], progress.get("cancel_reason", ""), event["state"])
+                    yield _happening(progress["step"], progress["cancel_reason"], event["state"])
 
     async def watch_by_grpc(self, token: str, order_id: str) -> AsyncIterator[OrderEvent]:
         """What happens to an order, as a gRPC stream."""
@@ -96,8 +96,7 @@ class Shop:
         stream = OrderServiceStub(self.channel).WatchOrder(request, metadata=_metadata(token), timeout=60)
         async for event in stream:
             step = order_pb2.OrderStep.Name(event.progress.step)
-            # A step that has no reason says so by JSON's way: not at all.
-            reason = order_pb2.CancelReason.Name(event.progress.cancel_reason) if event.progress.cancel_reason else ""
+            reason = order_pb2.CancelReason.Name(event.progress.cancel_reason)
             yield _happening(step, reason, order_pb2.OrderState.Name(event.state))
 
     async def adjust_stock(self, token: str, deltas: dict[str, int]) -> AsyncIterator[inventory.AdjustStockResponse]:
@@ -122,9 +121,9 @@ async def _lines(deltas: dict[str, int]) -> AsyncIterator[inventory.AdjustStockR
 
 
 def _happening(step: str, reason: str, state: str) -> OrderEvent:
-    return OrderEvent(
-        step.removeprefix("ORDER_STEP_"), reason.removeprefix("CANCEL_REASON_"), state.removeprefix("ORDER_STATE_")
-    )
+    # Over HTTP, too, a step without a reason names one: the edge writes what is not set.
+    why = reason.removeprefix("CANCEL_REASON_").replace("UNSPECIFIED", "")
+    return OrderEvent(step.removeprefix("ORDER_STEP_"), why, state.removeprefix("ORDER_STATE_"))
 
 
 def _content(response: httpx.Response) -> dict[str, Any]:
