@@ -25,7 +25,7 @@ ACCOUNTS = """
 SELECT
     sku, on_hand, reserved,
     (SELECT coalesce(sum(delta), 0) FROM stock_adjustment
-     WHERE sku = stock.sku AND rejection IS NULL) AS counted,
+     WHERE sku = stock.sku AND refusal IS NULL) AS counted,
     (SELECT coalesce(sum(quantity), 0) FROM reservation_line JOIN reservation USING (order_id)
      WHERE sku = stock.sku AND state = 'committed') AS committed,
     (SELECT coalesce(sum(quantity), 0) FROM reservation_line JOIN reservation USING (order_id)
