@@ -15,7 +15,7 @@ from chassis.contract.manifest import Manifest, callers
 from chassis.core import logs
 from chassis.core.background import Background, Work
 from chassis.core.clock import Clock, SystemClock
-from chassis.core.settings import RuntimeSettings, SettingsError, required
+from chassis.core.settings import RuntimeSettings, SettingsError, keyring, required
 from chassis.database import Database
 from chassis.messaging.facts import Facts
 from chassis.process.operations import OperationsServer
@@ -168,7 +168,7 @@ def _published_keys(settings: RuntimeSettings) -> tokens.Fetch:
 def _database(manifest: Manifest, settings: RuntimeSettings) -> Database | None:
     if not manifest.database:
         return None
-    url = required("database_url", settings.database_url)
+    url = required("database_url", settings.database_url).reveal()
     try:
         conninfo_to_dict(url)
     except ProgrammingError:  # which shows a part of it, as the pool would in the log, again and again
@@ -180,7 +180,7 @@ def _database(manifest: Manifest, settings: RuntimeSettings) -> Database | None:
 def _request_store(database: Database | None, settings: RuntimeSettings) -> RequestStore | None:
     if database is None:
         return None
-    return RequestStore(database, required("reply_key", settings.reply_key).encode())
+    return RequestStore(database, keyring("reply_key", settings.reply_key))
 
 
 def _options(settings: RuntimeSettings) -> list[tuple[str, int]]:

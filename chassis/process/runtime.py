@@ -10,7 +10,7 @@ from chassis.contract.manifest import Manifest
 from chassis.contract.paging import Pages
 from chassis.core.background import Work
 from chassis.core.clock import Clock
-from chassis.core.settings import Dataclass, RuntimeSettings, SettingsError, load, peer_target, required
+from chassis.core.settings import Dataclass, RuntimeSettings, SettingsError, load, peer_target, keyring
 from chassis.database import Database
 from chassis.messaging.consumer import Subscription
 from chassis.process.operations import Route
@@ -57,7 +57,7 @@ class Runtime:
     @property
     def pages(self) -> Pages:
         """Page tokens signed with this service's secret."""
-        return Pages(required("page_key", self.settings.page_key))
+        return Pages(keyring("page_key", self.settings.page_key))
 
     def load_settings(self, cls: type[T]) -> T:
         """The service's own settings."""
