@@ -57,8 +57,8 @@ async def step(world: World, order_id: str) -> tuple[str, str]:
     """The step at which an order's saga waits, and what went wrong there; once something has."""
 
     async def waiting() -> tuple[str, str] | None:
-        saga = (await world.staff.get(f"/v1/sagas/{order_id}:explain"))["saga"]
-        return (saga["step"], saga["last_reason"]) if saga["failures"] else None
+        saga = (await world.saga(order_id)).saga
+        return (saga.step, saga.last_reason) if saga.failures else None
 
     return await eventually(waiting)
 
