@@ -73,10 +73,7 @@ def _add_state(message: saga_pb2.Saga, state: State) -> None:
 
 
 def _history(state: State) -> list[saga_pb2.SagaEvent]:
-    return [
-        saga_pb2.SagaEvent(occur_time=timestamp(entry.at), description=sentence(entry))
-        for entry in state.history
-    ]
+    return [saga_pb2.SagaEvent(occur_time=timestamp(entry.at), description=sentence(entry)) for entry in state.history]
 
 
 _STATUS_NUMBERS = {status: saga_pb2.SagaState.Value(f"SAGA_STATE_{status}") for status in Status}

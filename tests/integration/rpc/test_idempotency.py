@@ -197,7 +197,7 @@ async def test_an_answer_that_holds_a_secret_is_sealed(store: RequestStore, data
         async with store.once(store.claim("", LOGIN, request)) as tx:
             tx.reply(identity_service_pb2.LoginResponse())
     assert replay.value.reply == response.SerializeToString()
-    other = RequestStore(database, b"another key" * 3).claim("", LOGIN, request)
+    other = RequestStore(database, Keyring.parse("a0" * 32)).claim("", LOGIN, request)
     assert other.fingerprint != stored["fingerprint"]
 
 
