@@ -164,8 +164,9 @@ async def _replay(world: World, service: str) -> None:
     """Run the tool that tells the facts of the last hour again."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tools.ops", "replay", service, "--since", "1h"),
+        *("--address", world.stack.address(service)),
         cwd=ROOT,
-        env={"TRADEWIND_STATE_DIR": str(world.stack.directory.root), "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
+        env={"TRADEWIND_TOKEN": world.staff.token, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()
