@@ -13,6 +13,9 @@ from chassis.core.settings import Dataclass
 
 T = TypeVar("T", bound=Dataclass)
 
+SERVED_BY_ALL = "tradewind.operations."
+"""The packages below are the chassis's own: every service serves them, and none owns them (docs/adr/0012-operations.md)."""
+
 _CALLED = {str: "a text", int: "a whole number", bool: "true or false"}
 
 

@@ -87,7 +87,7 @@ def _line(service: str, version: str) -> Callable[[Any, str, MutableMapping[str,
 
 
 def _json(event: Mapping[str, Any]) -> bytes:
-    # A `Secret` is a text to orjson; so it is shown as its repr instead.
+    # Whatever orjson has no words for is shown as its repr, a `Secret` as that it is one.
     return orjson.dumps(event, default=repr, option=orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_UTC_Z)
 
 

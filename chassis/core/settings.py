@@ -11,6 +11,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from chassis.core.sealing import Keyring
+from chassis.core.secret import Secret
+
 PREFIX = "TRADEWIND_"
 _HIGHEST_PORT = 65_535
 _HIGHEST_COUNT = 2**31 - 1  # of what gRPC takes
@@ -18,15 +21,6 @@ _HIGHEST_COUNT = 2**31 - 1  # of what gRPC takes
 
 class SettingsError(Exception):
     """A setting is missing or wrong."""
-
-
-class Secret(str):
-    """A value that is read from a file and never shown."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
 
 
 class Dataclass(Protocol):
@@ -117,17 +111,20 @@ def required(name: str, secret: Secret | None) -> Secret:
     return secret
 
 
+def keyring(name: str, secret: Secret | None) -> Keyring:
+    """The keys of a secret, for whom it is not optional. Raises SettingsError."""
+    try:
+        return Keyring.parse(required(name, secret).reveal())
+    except ValueError as error:
+        raise SettingsError(f"secret {name} {error}") from None
+
+
 def host_and_port(name: str, address: str) -> tuple[str, int]:
     """The two parts of an address, HOST:PORT or [IPV6]:PORT. Raises SettingsError in the name of the setting."""
     parts = re.fullmatch(r"([\w.:%\[\]-]+):(\d{1,5})", address, re.ASCII)
     if not parts or int(parts[2]) > _HIGHEST_PORT:
         raise SettingsError(f"{PREFIX}{name.upper()}: {address!r} is not HOST:PORT with a port up to {_HIGHEST_PORT}")
     return parts[1].strip("[]"), int(parts[2])
-
-
-def _check_key(name: str, key: Secret | None) -> None:
-    if key and not re.fullmatch("[0-9a-fA-F]{64}", key):
-        raise SettingsError(f"secret {name} is not 32 bytes in hex: openssl rand -hex 32 makes one")
 
 
 def _check_count(name: str, number: int) -> None:
@@ -156,9 +153,9 @@ class RuntimeSettings:
     """Empty: this process neither publishes nor hears facts."""
     nats_password: Secret | None = None
     reply_key: Secret | None = None
-    """32 bytes in hex; seals stored replies that hold secrets."""
+    """Keys (chassis.core.sealing) that seal stored replies which hold secrets, and tell a repeat from another request."""
     page_key: Secret | None = None
-    """32 bytes in hex; signs page tokens."""
+    """Keys (chassis.core.sealing) that sign page tokens."""
     jwks_url: str = ""
     """Where the issuer publishes the keys that its tokens are signed with."""
     token_issuer: str = "https://identity.tradewind.dev"  # noqa: S105 — a name, no secret
@@ -190,8 +187,9 @@ class RuntimeSettings:
         if not self.grpc_address.startswith("unix:"):
             host_and_port("grpc_address", self.grpc_address)
         host_and_port("operations_address", self.operations_address)
-        _check_key("reply_key", self.reply_key)
-        _check_key("page_key", self.page_key)
+        for name in ("reply_key", "page_key"):
+            if getattr(self, name):
+                keyring(name, getattr(self, name))
         if not 0 <= self.trace_sample_ratio <= 1:
             raise SettingsError(f"TRADEWIND_TRACE_SAMPLE_RATIO: {self.trace_sample_ratio} is not between 0 and 1")
         for name in (each.name for each in fields(self) if each.type is int):  # each is a bound of something

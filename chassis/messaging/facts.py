@@ -25,7 +25,8 @@ class Facts:
     def __init__(
         self, manifest: Manifest, settings: RuntimeSettings, database: Database, subscriptions: Iterable[Subscription]
     ) -> None:
-        self._broker = Broker(settings.nats_url, manifest.name, settings.nats_password)
+        password = settings.nats_password.reveal() if settings.nats_password else None
+        self._broker = Broker(settings.nats_url, manifest.name, password)
         self._relay = Relay(database, self._broker)
         self._consumer = Consumer(manifest, database, self._broker, subscriptions)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from inspect import isawaitable
 
 import grpc
@@ -11,11 +12,12 @@ from opentelemetry.trace import TracerProvider
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
+from chassis import operations
 from chassis.contract.manifest import Manifest, callers
 from chassis.core import logs
 from chassis.core.background import Background, Work
 from chassis.core.clock import Clock, SystemClock
-from chassis.core.settings import RuntimeSettings, SettingsError, required
+from chassis.core.settings import RuntimeSettings, SettingsError, keyring, required
 from chassis.database import Database
 from chassis.messaging.facts import Facts
 from chassis.process.operations import OperationsServer
@@ -87,7 +89,7 @@ class Host:
             await self.database.open()
             self._closing.push_async_callback(self.database.close)
         service = wiring(self.runtime)
-        service = await service if isawaitable(service) else service
+        service = self._operated(await service if isawaitable(service) else service)
         for channel in self.runtime.channels.values():
             self._closing.push_async_callback(channel.close)
         facts = self._open_facts(service)
@@ -99,6 +101,15 @@ class Host:
         works = [self._health.watch, *map(_hourly, sweeps), *(facts.works if facts else []), *service.background]
         self._background.start(works)
         log.info("started", port=self.port)
+
+    def _operated(self, service: Service) -> Service:
+        """The service with what the chassis adds to it: its sagas' drivers at work, and tradewind.operations.v1."""
+        background = [*(driver.run for driver in service.sagas), *service.background]
+        if self.database is None:
+            return replace(service, background=background)
+        runtime = self.runtime
+        added = operations.servicers(self.database, runtime.clock, runtime.pages, service.sagas)
+        return replace(service, servicers={**service.servicers, **added}, background=background)
 
     async def _finish_calls(self) -> None:
         """Takes no new calls, and lets those under way end, also those that have only just arrived."""
@@ -168,7 +179,7 @@ def _published_keys(settings: RuntimeSettings) -> tokens.Fetch:
 def _database(manifest: Manifest, settings: RuntimeSettings) -> Database | None:
     if not manifest.database:
         return None
-    url = required("database_url", settings.database_url)
+    url = required("database_url", settings.database_url).reveal()
     try:
         conninfo_to_dict(url)
     except ProgrammingError:  # which shows a part of it, as the pool would in the log, again and again
@@ -180,7 +191,7 @@ def _database(manifest: Manifest, settings: RuntimeSettings) -> Database | None:
 def _request_store(database: Database | None, settings: RuntimeSettings) -> RequestStore | None:
     if database is None:
         return None
-    return RequestStore(database, required("reply_key", settings.reply_key).encode())
+    return RequestStore(database, keyring("reply_key", settings.reply_key))
 
 
 def _options(settings: RuntimeSettings) -> list[tuple[str, int]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
@@ -10,13 +10,14 @@ from chassis.contract.manifest import Manifest
 from chassis.contract.paging import Pages
 from chassis.core.background import Work
 from chassis.core.clock import Clock
-from chassis.core.settings import Dataclass, RuntimeSettings, SettingsError, load, peer_target, required
+from chassis.core.settings import Dataclass, RuntimeSettings, SettingsError, keyring, load, peer_target
 from chassis.database import Database
 from chassis.messaging.consumer import Subscription
 from chassis.process.operations import Route
 from chassis.rpc import channel, credentials
 from chassis.rpc.channel import PeerChannel
 from chassis.rpc.traces import Traces
+from chassis.saga.driver import Driver
 
 T = TypeVar("T", bound=Dataclass)
 
@@ -30,6 +31,8 @@ class Service:
     subscriptions: Sequence[Subscription] = ()
     background: Sequence[Work] = ()
     """Work that goes on as long as the process does; started again when it fails."""
+    sagas: Sequence[Driver[Any]] = ()
+    """The drivers of its sagas, one for each kind. They run in the background, and staff can look after what they drive."""
     http_routes: Mapping[str, Route] = field(default_factory=dict)
     """Further paths of the operations port, for what has to be plain HTTP. Called on another thread."""
 
@@ -57,7 +60,7 @@ class Runtime:
     @property
     def pages(self) -> Pages:
         """Page tokens signed with this service's secret."""
-        return Pages(required("page_key", self.settings.page_key))
+        return Pages(keyring("page_key", self.settings.page_key))
 
     def load_settings(self, cls: type[T]) -> T:
         """The service's own settings."""

@@ -4,29 +4,25 @@ The claim on the request's id, the effect, its facts and the answer are one tran
 the first is at work waits for it at the claim's unique key; one that comes later is answered at once.
 """
 
-import hashlib
-import hmac
-import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from chassis.contract import status
 from chassis.contract.descriptors import Method
 from chassis.core import errors, ids
+from chassis.core.sealing import Authenticator, Keyring, Sealer, UnknownKey
 from chassis.database import Command, Database, NotToBeDoneError, Opening, Reader, Row, Transaction
 from chassis.database.statements import Statements
 
 KEPT = timedelta(days=7)
 SWEEP_BATCH = 5_000
 _KEY = "request_pkey"
-_NONCE_BYTES = 12
 
 SQL = Statements("chassis.rpc", "sql/request.sql")
 
@@ -35,6 +31,12 @@ class RequestIdReused(errors.FailedPrecondition):
     """The request id has been used before, for something else."""
 
     reason = "REQUEST_ID_REUSED"
+
+
+class ReplyKeyUnknown(errors.Unavailable):
+    """The answer was kept under a key that this process has not been given yet, or no longer has."""
+
+    reason = "REPLY_KEY_UNKNOWN"
 
 
 class Replay(Exception):
@@ -77,29 +79,30 @@ class Claim:
     """A request that wants to take effect once."""
 
     key: Key
+    content: bytes
+    """All the request says besides its id."""
     fingerprint: bytes
+    """A keyed code of the content: it tells nothing of a password in the request."""
     is_sealed: bool
 
 
 class RequestStore:
-    """The answers of one service. Those that hold secrets are sealed with `reply_key`."""
+    """The answers of one service. Those that hold secrets are sealed with the keys of `reply_key`."""
 
-    def __init__(self, database: Database, reply_key: bytes) -> None:
+    def __init__(self, database: Database, reply_keys: Keyring) -> None:
         self._database = database
-        self._fingerprint_key = hmac.digest(reply_key, b"fingerprint", "sha256")
-        self._cipher = AESGCM(hmac.digest(reply_key, b"seal", "sha256"))
+        self._fingerprints = Authenticator(reply_keys, "fingerprints of requests")
+        self._replies = Sealer(reply_keys, "stored replies")
 
     def claim(self, principal: str, method: Method, request: Message) -> Claim:
-        """The claim of a request, with a fingerprint of all it says besides its id.
-
-        The fingerprint is keyed: it tells nothing of a password in the request.
-        """
-        content = type(request)()
-        content.CopyFrom(request)
-        content.ClearField("request_id")
-        fingerprint = hmac.digest(self._fingerprint_key, content.SerializeToString(deterministic=True), hashlib.sha256)
+        """The claim of a request, with a fingerprint of all it says besides its id."""
+        anonymous = type(request)()
+        anonymous.CopyFrom(request)
+        anonymous.ClearField("request_id")
+        content = anonymous.SerializeToString(deterministic=True)
         request_id: str = request.request_id  # type: ignore[attr-defined]  # the caller has looked: Method.has_request_id
-        return Claim(Key(principal, method.name, ids.canonical(request_id)), fingerprint, method.is_sealed)
+        key = Key(principal, method.name, ids.canonical(request_id))
+        return Claim(key, content, self._fingerprints.code(content), method.is_sealed)
 
     @asynccontextmanager
     async def once(self, claim: Claim, *, keep_forever: bool = False) -> AsyncIterator[Transaction]:
@@ -156,10 +159,15 @@ class RequestStore:
 
     async def _stored_answer(self, claim: Claim) -> Exception:
         async with self._database.read() as reader:
-            return self._answer(claim, await reader.one(SQL.stored_answer, **claim.key.columns))
+            stored = await reader.one(SQL.stored_answer, **claim.key.columns)
+        try:
+            return self._answer(claim, stored)
+        except UnknownKey:
+            # In the middle of a rotation another process may have it. The effect is not repeated for want of a key.
+            return ReplyKeyUnknown("this request was answered, and the key of its answer is not known here")
 
     def _answer(self, claim: Claim, stored: Row) -> Exception:
-        if not hmac.compare_digest(stored["fingerprint"], claim.fingerprint):
+        if not self._fingerprints.is_authentic(bytes(stored["fingerprint"]), claim.content):
             return RequestIdReused("this request_id was used before with other content")
         if stored["refusal"] is not None:
             return status.from_status(status_pb2.Status.FromString(stored["refusal"]))
@@ -171,13 +179,12 @@ class RequestStore:
         reply = tx.answer.SerializeToString()
         if not claim.is_sealed:
             return reply
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, reply, _context(claim.key))
+        return self._replies.seal(reply, _context(claim.key))
 
     def _unsealed(self, claim: Claim, reply: bytes) -> bytes:
         if not claim.is_sealed:
             return reply
-        return self._cipher.decrypt(reply[:_NONCE_BYTES], reply[_NONCE_BYTES:], _context(claim.key))
+        return self._replies.open(reply, _context(claim.key))
 
 
 def _claiming(claim: Claim, *, keep_forever: bool, refusal: bytes | None = None) -> Opening:

@@ -27,6 +27,12 @@ class ForceNotPossible(errors.FailedPrecondition):
     reason = "SAGA_FORCE_NOT_POSSIBLE"
 
 
+class SagaUnreadable(errors.FailedPrecondition):
+    """This process cannot read the saga: another version of its program has written it, and drives it."""
+
+    reason = "SAGA_UNREADABLE"
+
+
 class SagaNotFound(errors.NotFound):
     """No saga has this id."""
 

@@ -1,7 +1,7 @@
 """Sagas as rows, under a fencing token: whoever writes with an older one than the row has writes nothing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from chassis.database import Command, Opening, Reader, Row, Transaction
 from chassis.database.statements import Statements
 from chassis.saga.encoding import from_json, to_json
-from chassis.saga.errors import SagaNotFound
+from chassis.saga.errors import SagaNotFound, SagaUnreadable
 from chassis.saga.machine import State, Status
 from chassis.saga.plan import Plan
 
@@ -18,6 +18,8 @@ FIRST_FENCE = 1
 BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
 Json: TypeAlias = dict[str, Any]
+Plans: TypeAlias = Mapping[str, Plan]
+"""The plans this program has, by the kind of saga."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,12 @@ class SagaRecord:
 
     saga_id: str
     kind: str
+    status: Status | None
+    """As its row says; None for a status this program does not know."""
     step: str
-    state: State
+    """Empty for an unreadable one."""
+    state: State | None
+    """None for an unreadable one: another version of this program has written it."""
     created_at: datetime
     updated_at: datetime
 
@@ -101,11 +107,14 @@ def read_claimed(plan: Plan, row: Row) -> ClaimedSaga:
 
 
 async def lock(tx: Transaction, plan: Plan, saga_id: str) -> ClaimedSaga:
-    """Read a saga and let nobody move it before this transaction ends."""
+    """Read a saga and let nobody move it before this transaction ends. Raises SagaNotFound, SagaUnreadable."""
     row = await tx.first(SQL.lock, saga_id=saga_id, kind=plan.kind)
     if row is None:
         raise SagaNotFound("There is no such saga.", saga_id=saga_id)
-    return read_claimed(plan, row)
+    try:
+        return read_claimed(plan, row)
+    except (LookupError, TypeError, ValueError):
+        raise SagaUnreadable("Another version of this program has written this saga.", saga_id=saga_id) from None
 
 
 async def renew(reader: Reader, saga_ids: Sequence[str], lease: Lease) -> None:
@@ -118,20 +127,20 @@ async def release(reader: Reader, saga_ids: Sequence[str], owner: str, due_at: d
     await reader.execute(SQL.release, saga_ids=list(saga_ids), owner=owner, due_at=due_at)
 
 
-async def find(reader: Reader, plan: Plan, saga_id: str) -> SagaRecord:
-    """One saga. Raises SagaNotFound."""
-    row = await reader.first(SQL.find, saga_id=saga_id, kind=plan.kind)
+async def find(reader: Reader, plans: Plans, saga_id: str) -> SagaRecord:
+    """One saga, of whatever kind. Raises SagaNotFound."""
+    row = await reader.first(SQL.find, saga_id=saga_id)
     if row is None:
         raise SagaNotFound("There is no such saga.", saga_id=saga_id)
-    return _record(plan, row)
+    return _record(plans, row)
 
 
-async def page(reader: Reader, plan: Plan, status: Status | None, after: str | None, limit: int) -> list[SagaRecord]:
-    """Sagas after that one, the oldest first: their ids tell when they began."""
-    bounds = {"kind": plan.kind, "after": after or BEFORE_ALL, "limit": limit}
+async def page(reader: Reader, plans: Plans, status: Status | None, after: str | None, limit: int) -> list[SagaRecord]:
+    """Sagas of every kind after that one, the oldest first: their ids tell when they began."""
+    bounds = {"after": after or BEFORE_ALL, "limit": limit}
     if status is None:
-        return [_record(plan, row) for row in await reader.all(SQL.list_all, **bounds)]
-    return [_record(plan, row) for row in await reader.all(SQL.list_by_status, **bounds, status=status.value)]
+        return [_record(plans, row) for row in await reader.all(SQL.list_all, **bounds)]
+    return [_record(plans, row) for row in await reader.all(SQL.list_by_status, **bounds, status=status.value)]
 
 
 async def count_unfinished(reader: Reader, plan: Plan) -> list[Unfinished]:
@@ -150,9 +159,25 @@ def _moved(plan: Plan, state: State, now: datetime) -> Json:
     }
 
 
-def _record(plan: Plan, row: Row) -> SagaRecord:
-    state = from_json(plan, row["saga_id"], row["state"])
-    return SagaRecord(row["saga_id"], plan.kind, row["state"]["step"], state, row["created_at"], row["updated_at"])
+def _record(plans: Plans, row: Row) -> SagaRecord:
+    state = _read(plans.get(row["kind"]), row)
+    return SagaRecord(
+        saga_id=row["saga_id"],
+        kind=row["kind"],
+        status=Status(row["status"]) if row["status"] in set(Status) else None,
+        step=row["state"]["step"] if state else "",
+        state=state,
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _read(plan: Plan | None, row: Row) -> State | None:
+    """The state of a row; None for one of another version of this program: a kind, a step, a field it does not know."""
+    try:
+        return from_json(plan, row["saga_id"], row["state"]) if plan else None
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def _dumps(value: Json) -> str:

@@ -14,7 +14,8 @@ from opentelemetry.trace import TracerProvider
 from chassis.contract import manifest as manifests
 from chassis.core import logs
 from chassis.core.clock import Clock
-from chassis.core.settings import RuntimeSettings, Secret
+from chassis.core.secret import Secret
+from chassis.core.settings import RuntimeSettings
 from chassis.database import Database
 from chassis.process.host import Host
 from chassis.process.runtime import Wiring

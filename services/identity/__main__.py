@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from chassis.core.settings import keyring
 from chassis.database import DatabaseUnavailable
 from chassis.process.server import Runtime, Service, serve
 from services.identity.passwords import Passwords
@@ -14,7 +15,8 @@ from services.identity.usecases import UseCases
 async def service(runtime: Runtime) -> Service:
     """One servicer, the published keys, and what is done without being asked."""
     settings = runtime.load_settings(Settings)
-    signer = Signer(Seal(settings.signing_key_secret), runtime.settings.token_issuer, runtime.settings.token_audience)
+    keys = keyring("signing_key_secret", settings.signing_key_secret)
+    signer = Signer(Seal(keys), runtime.settings.token_issuer, runtime.settings.token_audience)
     passwords = Passwords(settings.hashing_threads, settings.hashing_queue)
     usecases = UseCases(runtime.database, runtime.clock, passwords, signer, settings)
     with suppress(DatabaseUnavailable):  # then the background gets ready as soon as there is a database

@@ -1,20 +1,15 @@
 """The keys that sign access tokens: made, sealed for the database, used and published."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from chassis.core import ids
+from chassis.core.sealing import Keyring, NotAuthentic, Sealer, UnknownKey
 from chassis.core.settings import SettingsError
 from chassis.rpc.tokens import ALGORITHM
 from services.identity.domain import (
@@ -25,26 +20,22 @@ from services.identity.domain import (
     User,
 )
 
-_NONCE_LENGTH: Final = 12
-
 
 class Seal:
-    """Private keys as they lie in the database: AES-256-GCM, each bound to its key's id."""
+    """Private keys as they lie in the database: sealed, each bound to its key's id."""
 
-    def __init__(self, secret: str) -> None:
-        derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tradewind signing keys").derive(secret.encode())
-        self._cipher = AESGCM(derived)
+    def __init__(self, keyring: Keyring) -> None:
+        self._sealer = Sealer(keyring, "tradewind signing keys")
 
     def close(self, key_id: str, private_jwk: bytes) -> bytes:
-        """Nonce and ciphertext."""
-        nonce = os.urandom(_NONCE_LENGTH)
-        return nonce + self._cipher.encrypt(nonce, private_jwk, key_id.encode())
+        """The sealed key."""
+        return self._sealer.seal(private_jwk, key_id.encode())
 
     def open(self, key_id: str, sealed: bytes) -> bytes:
         """The private key. Raises SettingsError when it was closed with another secret."""
         try:
-            return self._cipher.decrypt(sealed[:_NONCE_LENGTH], sealed[_NONCE_LENGTH:], key_id.encode())
-        except InvalidTag:
+            return self._sealer.open(sealed, key_id.encode())
+        except (UnknownKey, NotAuthentic):
             raise SettingsError("secret signing_key_secret does not open the signing keys in the database") from None
 
 

@@ -144,7 +144,7 @@ class UseCases:
         await self.read_signing_keys()
         email, password = self._settings.staff_email, self._settings.staff_password
         if email and password:
-            await self.open_staff_account(email, password)
+            await self.open_staff_account(email.reveal(), password.reveal())
 
     async def read_signing_keys(self) -> None:
         """Learn all keys there are. Makes the first one if there is none."""

@@ -4,16 +4,14 @@ from chassis.process.server import Runtime, Service, serve
 from chassis.saga.driver import Driver, Limits
 from services.orders.peers import Peers
 from services.orders.saga import checkout
-from services.orders.servicer.orders import OrderServicer
-from services.orders.servicer.sagas import SagaServicer
+from services.orders.servicer import OrderServicer
 from services.orders.settings import Settings
 from services.orders.usecases.orders import Orders
 from services.orders.usecases.progress import ProgressLog
-from services.orders.usecases.sagas import Sagas
 
 
 def service(runtime: Runtime) -> Service:
-    """Orders, their sagas, and the driver that sees them through."""
+    """Orders, and the sagas that see them through."""
     settings = runtime.load_settings(Settings)
     peers = Peers(runtime.connect)
     progress = ProgressLog()
@@ -31,13 +29,8 @@ def service(runtime: Runtime) -> Service:
         progress,
         watch_poll_seconds=settings.watch_poll_seconds,
     )
-    sagas = Sagas(runtime.database, runtime.clock, checkouts)
     return Service(
-        servicers={
-            "tradewind.orders.v1.OrderService": OrderServicer(orders, runtime.pages),
-            "tradewind.orders.v1.SagaService": SagaServicer(sagas, runtime.pages),
-        },
-        background=[checkouts.run],
+        servicers={"tradewind.orders.v1.OrderService": OrderServicer(orders, runtime.pages)}, sagas=[checkouts]
     )
 
 

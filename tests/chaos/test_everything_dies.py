@@ -37,6 +37,7 @@ async def test_every_fact_survives_the_loss_of_the_brokers_disk(market: Market) 
     for service in PUBLISHERS:
         database = Database(market.stack.secret(service, "database_url"))
         await database.open()
-        await replay(database, datetime.now(UTC) - timedelta(hours=1))
+        async with database.transaction() as tx:
+            await replay(tx, datetime.now(UTC) - timedelta(hours=1), None)
         await database.close()
     assert await market.come_to_rest() == states

@@ -31,7 +31,7 @@ def events_named(package: str, part: str) -> set[str]:
 
 def services_wired(package: str) -> set[str]:
     """Full names of the gRPC services that a package's wiring has servicers for."""
-    trees = _modules(package, "__main__")
+    trees = [*_modules(package, "__main__"), *_modules(package, "__init__")]
     texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     return {method.containing_service.full_name for method in METHODS} & texts
 

@@ -5,7 +5,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from chassis.contract import descriptors, manifest
 from chassis.contract.descriptors import Caller
-from chassis.contract.manifest import Manifest
+from chassis.contract.manifest import SERVED_BY_ALL, Manifest
 from tests.contract.image import EVENTS, METHODS, method_name
 from tests.contract.sources import events_named, methods_called, services_wired
 from tools.paths import ROOT
@@ -33,8 +33,16 @@ def test_a_manifest_names_what_exists(service: Manifest) -> None:
 def test_every_method_is_served_by_its_owner_alone() -> None:
     """A contract without a servicer is a promise that nobody keeps."""
     wired = {name: service.name for service in MANIFESTS for name in services_wired(service.package)}
-    declared = {method.containing_service for method in METHODS}
+    declared = {method.containing_service for method in METHODS if not method_name(method).startswith(SERVED_BY_ALL)}
     assert wired == {service.full_name: owner(service.file.package) for service in declared}
+
+
+def test_what_every_service_serves_is_wired_by_none() -> None:
+    """The chassis adds all of it to whatever is wired, and leaves no method of it out."""
+    declared = {
+        method.containing_service.full_name for method in METHODS if method_name(method).startswith(SERVED_BY_ALL)
+    }
+    assert declared == services_wired("chassis.operations")
 
 
 @every_manifest

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, Servic
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from chassis.contract.descriptors import resolved_policy
+from chassis.contract.manifest import SERVED_BY_ALL
 from tests.contract.callers import CALLERS
 from tests.contract.image import METHODS, SERVICES, method_name, refused_fields
 from tradewind.policy.v1 import policy_pb2
@@ -80,8 +81,17 @@ def test_an_objective_can_be_reached_and_missed(method: MethodDescriptor) -> Non
 
 @every_method
 def test_the_edge_serves_exactly_what_outsiders_may_call(method: MethodDescriptor) -> None:
-    """A method of services has no address on the edge; any other method has one."""
-    assert method.GetOptions().HasExtension(annotations_pb2.http) == (policy(method).caller in OUTSIDERS)
+    """A method of services has no address on the edge, nor has what every service serves; any other method has one."""
+    is_of_one_service = not method_name(method).startswith(SERVED_BY_ALL)
+    expected = is_of_one_service and policy(method).caller in OUTSIDERS
+    assert method.GetOptions().HasExtension(annotations_pb2.http) == expected
+
+
+@every_method
+def test_what_every_service_serves_is_for_staff(method: MethodDescriptor) -> None:
+    """Nobody else operates a service, whichever it is."""
+    if method_name(method).startswith(SERVED_BY_ALL):
+        assert policy(method).caller == policy_pb2.CALLER_STAFF
 
 
 @every_method

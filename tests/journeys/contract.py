@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from chassis.contract import descriptors, status
 from chassis.contract.descriptors import Method
+from chassis.contract.manifest import SERVED_BY_ALL
 from tools.paths import ROOT
 
 
@@ -27,8 +28,8 @@ METHODS = _methods()
 
 
 def process_of(method: Method) -> str:
-    """The process of a stack that serves a method."""
-    return method.name.split(".")[1]
+    """A process of a stack that serves a method: of those that every service serves, orders serves all."""
+    return "orders" if method.name.startswith(SERVED_BY_ALL) else method.name.split(".")[1]
 
 
 async def ask(

@@ -9,6 +9,7 @@ import psycopg
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from chassis.core.sealing import Keyring
 from chassis.core.settings import RuntimeSettings
 from chassis.rpc.tokens import ALGORITHM
 from services.identity.signing import Seal
@@ -19,7 +20,7 @@ class Issuer:
     """Signs with the newest key of a stack's identity, as a thief of its database and its secret could."""
 
     def __init__(self, stack: Stack) -> None:
-        seal = Seal(stack.secret("identity", "signing_key_secret"))
+        seal = Seal(Keyring.parse(stack.secret("identity", "signing_key_secret")))
         with psycopg.connect(stack.secret("identity", "database_url")) as connection:
             row = connection.execute("SELECT key_id, sealed_jwk FROM signing_key WHERE retires_at IS NULL").fetchone()
         assert row is not None

@@ -77,9 +77,9 @@ async def test_a_new_role_counts_from_the_next_token_on(world: World, grace: Per
     roles = f"/v1/users/{grace.user_id}/roles"
     answer = await world.staff.send("PUT", roles, {"roles": ["ROLE_CUSTOMER", "ROLE_STAFF"]})
     assert answer.status_code == 200, answer.text
-    assert refusal(await grace.send("GET", "/v1/sagas")) == (403, "ROLE_MISSING")
+    assert refusal(await grace.send("GET", "/v1/ledger-entries")) == (403, "ROLE_MISSING")
     promoted = await world.log_in(grace.email, PASSWORD)
-    assert (await promoted.send("GET", "/v1/sagas")).status_code == 200
+    assert (await promoted.send("GET", "/v1/ledger-entries")).status_code == 200
 
     assert (await promoted.send("PUT", roles, {"roles": ["ROLE_CUSTOMER"]})).status_code == 200
     last = await world.staff.send("PUT", f"/v1/users/{world.staff.user_id}/roles", {"roles": ["ROLE_CUSTOMER"]})

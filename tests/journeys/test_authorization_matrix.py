@@ -15,7 +15,7 @@ from chassis.contract.descriptors import Caller, Method
 from tests.journeys.contract import METHODS, ask, process_of
 from tests.journeys.world import Person, World, new_id
 
-SERVICES = sorted(process_of(method) for method in METHODS)
+SERVICES = sorted({process_of(method) for method in METHODS})
 LET_THROUGH = "let through"
 
 Case = tuple[str, dict[str, str], str]

@@ -57,8 +57,8 @@ async def step(world: World, order_id: str) -> tuple[str, str]:
     """The step at which an order's saga waits, and what went wrong there; once something has."""
 
     async def waiting() -> tuple[str, str] | None:
-        saga = (await world.staff.get(f"/v1/sagas/{order_id}:explain"))["saga"]
-        return (saga["step"], saga["last_reason"]) if saga["failures"] else None
+        saga = (await world.saga(order_id)).saga
+        return (saga.step, saga.last_reason) if saga.failures else None
 
     return await eventually(waiting)
 
@@ -164,8 +164,9 @@ async def _replay(world: World, service: str) -> None:
     """Run the tool that tells the facts of the last hour again."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tools.ops", "replay", service, "--since", "1h"),
+        *("--address", world.stack.address(service)),
         cwd=ROOT,
-        env={"TRADEWIND_STATE_DIR": str(world.stack.directory.root), "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
+        env={"TRADEWIND_TOKEN": world.staff.token, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()

@@ -81,7 +81,7 @@ async def test_grpcurl_finds_its_way_by_reflection(world: World, grpcurl: Client
     """It lists services and methods, describes them with their messages, and needs no file for it."""
     address = world.stack.address("orders")
     services = (await grpcurl("-plaintext", address, "list")).split()
-    assert {ORDERS, "tradewind.orders.v1.SagaService", "grpc.health.v1.Health"} <= set(services)
+    assert {ORDERS, "tradewind.operations.v1.SagaService", "grpc.health.v1.Health"} <= set(services)
     assert f"{ORDERS}.PlaceOrder" in (await grpcurl("-plaintext", address, "list", ORDERS)).split()
     described = await grpcurl("-plaintext", address, "describe", f"{ORDERS}.WatchOrder")
     assert "returns ( stream .tradewind.orders.v1.WatchOrderResponse )" in described

@@ -5,6 +5,8 @@ from tests.journeys.world import Person, World, new_id
 from tools.importer import retail
 from tools.importer.upload import Upload
 from tools.paths import ROOT
+from tradewind.operations.v1 import saga_service_pb2 as pb
+from tradewind.operations.v1.saga_pb2 import SagaState
 
 
 async def test_a_product_from_its_first_day_to_its_last(world: World, ada: Person) -> None:
@@ -29,9 +31,9 @@ async def test_an_order_is_traced_through_every_service(world: World, ada: Perso
     staff, order_id = world.staff, (await ada.place({lantern: 2}))["order_id"]
     await ada.outcome(order_id)
 
-    saga = await staff.get(f"/v1/sagas/{order_id}:explain")
-    assert saga["saga"]["state"] == "SAGA_STATE_COMPLETED"
-    assert [moment["description"] for moment in saga["history"]] == [
+    saga = await world.saga(order_id)
+    assert saga.saga.state == SagaState.SAGA_STATE_COMPLETED
+    assert [event.description for event in saga.history] == [
         "started",
         "reserve_stock: done",
         "authorize_payment: done",
@@ -62,14 +64,16 @@ async def test_a_finished_saga_is_not_turned(world: World, ada: Person, lantern:
     order_id = (await ada.place({lantern: 1}))["order_id"]
     await ada.outcome(order_id)
 
-    async def ask(saga_id: str, verb: str, **wish: str) -> tuple[int, str]:
-        return refusal(await world.staff.send("POST", f"/v1/sagas/{saga_id}:{verb}", wish))
+    async def retry(saga_id: str, note: str) -> tuple[str, str]:
+        request = pb.RetrySagaRequest(request_id=new_id(), saga_id=saga_id, note=note)
+        code, reason, _ = await world.ask_staff("tradewind.operations.v1.SagaService/RetrySaga", request)
+        return code, reason
 
-    finished = (400, "SAGA_ALREADY_FINISHED")
-    assert await ask(order_id, "force", note="because", direction="DIRECTION_BACKWARD") == finished
-    assert await ask(order_id, "retry", note="because") == finished
-    assert await ask(order_id, "retry") == (400, "REQUEST_INVALID")
-    assert await ask(new_id(), "retry", note="because") == (404, "SAGA_NOT_FOUND")
+    finished = ("FAILED_PRECONDITION", "SAGA_ALREADY_FINISHED")
+    assert await force_backward(world, order_id, "because") == finished
+    assert await retry(order_id, "because") == finished
+    assert await retry(order_id, "") == ("INVALID_ARGUMENT", "REQUEST_INVALID")
+    assert await retry(new_id(), "because") == ("NOT_FOUND", "SAGA_NOT_FOUND")
 
 
 async def test_a_waiting_order_is_turned_back_by_staff(world: World, ada: Person, lantern: str) -> None:
@@ -77,15 +81,21 @@ async def test_a_waiting_order_is_turned_back_by_staff(world: World, ada: Person
     world.stack.pause("payments")
     order_id = (await ada.place({lantern: 1}))["order_id"]
     try:
-        wish = {"note": "the customer has called", "direction": "DIRECTION_BACKWARD"}
-        answer = await world.staff.send("POST", f"/v1/sagas/{order_id}:force", wish)
+        assert await force_backward(world, order_id, "the customer has called") == ("OK", "")
     finally:
         world.stack.resume("payments")
-    assert answer.status_code == 200, answer.text
     assert (await ada.outcome(order_id)).state == "CANCELLED"
     assert (await ada.order(order_id))["cancel_reason"] == "CANCEL_REASON_CANCELLED_BY_STAFF"
-    story = (await world.staff.get(f"/v1/sagas/{order_id}:explain"))["history"]
-    assert any(world.staff.user_id in m["description"] and wish["note"] in m["description"] for m in story)
+    story = [event.description for event in (await world.saga(order_id)).history]
+    assert any(world.staff.user_id in line and "the customer has called" in line for line in story)
+
+
+async def force_backward(world: World, saga_id: str, note: str) -> tuple[str, str]:
+    """Turn a saga back, past the edge; the code and the reason."""
+    direction = pb.SAGA_DIRECTION_BACKWARD
+    request = pb.ForceSagaRequest(request_id=new_id(), saga_id=saga_id, direction=direction, note=note)
+    code, reason, _ = await world.ask_staff("tradewind.operations.v1.SagaService/ForceSaga", request)
+    return code, reason
 
 
 async def test_a_catalogue_is_imported_once_however_often_it_is_sent(world: World) -> None:

@@ -11,13 +11,17 @@ from typing import Any, TypeVar
 
 import grpc
 import httpx
+from google.protobuf.message import Message
 
+from chassis.contract import descriptors
+from tests.journeys.contract import ask, process_of
 from tests.journeys.issuer import Issuer
 from tools.client.shop import OrderEvent, Shop
 from tools.stack.options import Options
 from tools.stack.stack import Stack
 from tradewind.inventory.v1 import inventory_service_pb2 as inventory
 from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from tradewind.operations.v1.saga_service_pb2 import GetSagaRequest, GetSagaResponse
 
 PASSWORD = "correct-horse-battery-staple"
 STOCKED = 1_000
@@ -109,6 +113,18 @@ class World:
         if stock:
             assert [line.accepted async for line in self.shop.adjust_stock(self.staff.token, {sku: stock})] == [True]
         return sku
+
+    async def ask_staff(self, method: str, request: Message) -> tuple[str, str, Message | None]:
+        """Calls a method as staff, straight at the service: the code, the reason, and the answer of a success."""
+        found = descriptors.method(method)
+        return await ask(self.channel(process_of(found)), found, self.staff.metadata, request)
+
+    async def saga(self, order_id: str) -> GetSagaResponse:
+        """An order's saga and its story, as staff see it."""
+        name = "tradewind.operations.v1.SagaService/GetSaga"
+        code, reason, answer = await self.ask_staff(name, GetSagaRequest(saga_id=order_id))
+        assert isinstance(answer, GetSagaResponse), (code, reason)
+        return answer
 
     async def stock(self, sku: str) -> tuple[int, int]:
         """How much lies on the shelf, and how much of it is promised."""

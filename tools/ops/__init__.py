@@ -1,1 +1,1 @@
-"""Looks after facts on their way: what died at a consumer, what a broker has lost."""
+"""Operates a service from a terminal: a thin client of tradewind.operations.v1, here and in production alike."""

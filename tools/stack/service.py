@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from typing import get_args, get_type_hints
 
 from chassis.contract.manifest import Manifest
-from chassis.core.settings import RuntimeSettings, Secret
+from chassis.core.secret import Secret
+from chassis.core.settings import RuntimeSettings
 from tools.paths import ROOT
 from tools.stack import secrets
 from tools.stack.health import is_serving

@@ -52,7 +52,7 @@ WHERE ctid = ANY (ARRAY(
 UPDATE outbox SET published_at = NULL
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM outbox
-    WHERE created_at >= %(since)s AND published_at < %(began_at)s
+    WHERE created_at >= %(since)s AND published_at < %(published_before)s
     ORDER BY position
     LIMIT %(batch)s
 ));

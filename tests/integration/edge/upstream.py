@@ -24,7 +24,7 @@ from tradewind.catalog.v1 import catalog_service_pb2
 from tradewind.identity.v1 import identity_service_pb2
 from tradewind.inventory.v1 import inventory_service_pb2
 from tradewind.notifications.v1 import notification_service_pb2
-from tradewind.orders.v1 import order_service_pb2, saga_service_pb2
+from tradewind.orders.v1 import order_service_pb2
 from tradewind.payments.v1 import payment_service_pb2
 
 PROTOS = (
@@ -34,7 +34,6 @@ PROTOS = (
     notification_service_pb2,
     order_service_pb2,
     payment_service_pb2,
-    saga_service_pb2,
 )
 REACHABLE = methods.reachable(image.load(ROOT / "gen/tradewind.binpb"))
 

@@ -128,8 +128,9 @@ def write_secrets(folder: Path, monkeypatch: pytest.MonkeyPatch, **secrets: str)
 
 
 @asynccontextmanager
-async def identity_on(database_url: str, clock: ManualClock | None = None) -> AsyncIterator[Identity]:
-    """One replica of identity on this database."""
+async def identity_on(database_url: str, clock: ManualClock | None = None, **settings: Any) -> AsyncIterator[Identity]:
+    """One replica of identity on this database, with settings of its own."""
     keys, clock = OwnKeys(), clock or ManualClock(datetime.now(UTC))
-    async with running(keys.wire, "services.identity", database_url=database_url, tokens=keys, clock=clock) as service:
+    it = running(keys.wire, "services.identity", database_url=database_url, tokens=keys, clock=clock, **settings)
+    async with it as service:
         yield Identity(service, keys, clock)

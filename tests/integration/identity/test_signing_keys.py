@@ -147,7 +147,7 @@ async def test_a_wrong_secret_stops_the_start(
     """With one line that names it: a service that cannot sign must not look alive."""
     async with identity_on(database_url):
         pass
-    write_secrets(tmp_path, monkeypatch, signing_key_secret="another")
+    write_secrets(tmp_path, monkeypatch, signing_key_secret="a1" * 32)
     with pytest.raises(SettingsError, match="signing_key_secret does not open"):
         async with identity_on(database_url):
             pass

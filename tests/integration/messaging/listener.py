@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from chassis.database import Database, Transaction
 from chassis.messaging.broker import Broker
 from chassis.messaging.consumer import Consumer, Fact, Handler, Subscription
-from chassis.messaging.dead_letters import DeadLetters
+from chassis.messaging.dead_letters import DeadLetter, DeadLetters, Position
 from tests.conftest import Nats
 from tests.integration.messaging.facts import LISTENER, Told, connected, running
 from tradewind.orders.v1.order_events_pb2 import OrderConfirmed, OrderPlaced
@@ -31,6 +31,15 @@ class Listener:
             self.failing[key] -= 1
             raise ValueError("cannot hear")
 
+    async def unresolved(self) -> list[DeadLetter]:
+        """Its dead letters that nobody has resolved."""
+        return await self.dead_letters.page(None, Position(), 1_000)
+
+    async def redrive(self, event_id: str = "") -> None:
+        """Ask for one of them to be tried again, or all."""
+        async with self.database.transaction() as tx:
+            await self.dead_letters.redrive(tx, event_id)
+
     async def heard(self) -> list[str]:
         """What took effect, in that order."""
         async with self.database.read() as reader:
@@ -48,7 +57,7 @@ class Listener:
         """Whether it has so many dead letters."""
 
         async def check() -> bool:
-            return len(await self.dead_letters.unresolved(10)) == count
+            return len(await self.unresolved()) == count
 
         return check
 

@@ -17,7 +17,7 @@ from chassis.database import Database, DatabaseUnavailable, Transaction
 from chassis.messaging import consumer as consuming
 from chassis.messaging.broker import Broker, Pull, PulledMessage, pull, subject_of
 from chassis.messaging.consumer import Consumer, Fact, Subscription
-from chassis.messaging.dead_letters import REDRIVEN_AT_ONCE, DeadLetters, Reason
+from chassis.messaging.dead_letters import REDRIVEN_AT_ONCE, DeadLetters, Reason, State
 from chassis.messaging.inbox import ReceivedMessage
 from chassis.messaging.relay import Relay
 from chassis.messaging.replay import replay
@@ -113,7 +113,7 @@ async def test_a_handler_that_fails_is_tried_again(teller: Database, listener: L
         await tell(teller, placed("order-1"), placed("order-2"))
         await eventually(listener.has_heard(2))
     assert await listener.heard() == ["order-2/1", "order-1/1"]
-    assert await listener.dead_letters.unresolved(10) == []
+    assert await listener.unresolved() == []
 
 
 async def test_a_fact_that_keeps_failing_becomes_a_dead_letter_and_can_be_redriven(
@@ -125,12 +125,12 @@ async def test_a_fact_that_keeps_failing_becomes_a_dead_letter_and_can_be_redriv
     async with hearing(listener, broker_server, attempts=2):
         await tell(teller, placed("order-1"), placed("order-2"))
         await eventually(listener.has_buried(1))
-        [dead] = await dead_letters.unresolved(10)
+        [dead] = await listener.unresolved()
         assert (dead.reason, dead.error) == (Reason.FAILED, "ValueError('cannot hear')")
-        await dead_letters.request_redrive(dead.event_id)
+        await listener.redrive(dead.event_id)
         await eventually(lambda: died_again(dead_letters, dead.event_id))
         assert await listener.heard() == ["order-2/1"]
-        await dead_letters.request_redrive()
+        await listener.redrive()
         await eventually(listener.has_buried(0))
     assert await listener.heard() == ["order-2/1", "order-1/1"]
 
@@ -144,7 +144,7 @@ async def test_bytes_that_cannot_be_read_become_a_dead_letter_at_once(
         await telling.store(subject_of(PLACED, "order-1"), b"\xff\xff", headers)
         await telling.store(subject_of(PLACED, "order-2"), b"", {})
         await eventually(listener.has_buried(2))
-    dead = await listener.dead_letters.unresolved(10)
+    dead = await listener.unresolved()
     assert {(each.event_id.partition("@")[0], each.reason, each.deliveries) for each in dead} == {
         ("poison", Reason.POISON, 1),
         ("ORDERS:2", Reason.POISON, 1),
@@ -183,11 +183,11 @@ async def test_what_waits_behind_a_dead_letter_dies_too_and_is_redriven_in_order
     async with hearing(listener, broker_server, contiguous=True, attempts=1, parks=2):
         await tell(teller, placed("order-1"), confirmed("order-1"))
         await eventually(listener.has_buried(2))
-        assert [dead.reason for dead in await dead_letters.unresolved(10)] == [Reason.FAILED, Reason.GAP]
-        await dead_letters.request_redrive()
+        assert [dead.reason for dead in await listener.unresolved()] == [Reason.FAILED, Reason.GAP]
+        await listener.redrive()
         await eventually(lambda: nothing_requested(dead_letters))
         assert await listener.heard() == []
-        await dead_letters.request_redrive()
+        await listener.redrive()
         await eventually(listener.has_buried(0))
     assert await listener.heard() == ["order-1/1", "order-1/2"]
 
@@ -201,12 +201,12 @@ async def test_however_many_wait_behind_a_letter_that_fails_again_they_wait_on(
         message = dead_letter("order-1", version)
         await listener.dead_letters.bury("listener", message.event_id, message, 1, Reason.GAP, "")
     listener.failing["order-1/1"] = 1
-    await listener.dead_letters.request_redrive()
+    await listener.redrive()
     async with hearing(listener, broker_server, contiguous=True):
         await eventually(lambda: nothing_requested(listener.dead_letters))
 
     assert await listener.heard() == []
-    assert len(await listener.dead_letters.unresolved(2 * count)) == count
+    assert len(await listener.unresolved()) == count
 
 
 async def test_a_letter_that_no_database_could_hold_is_buried_all_the_same(
@@ -219,7 +219,7 @@ async def test_a_letter_that_no_database_could_hold_is_buried_all_the_same(
         await eventually(listener.has_buried(1))
     await client.close()
 
-    [dead] = await listener.dead_letters.unresolved(10)
+    [dead] = await listener.unresolved()
     assert (dead.event_id, dead.reason) == ("a\ufffdb", Reason.POISON)
 
 
@@ -232,7 +232,7 @@ async def test_a_fact_without_an_id_to_know_it_by_is_poison(
     async with hearing(listener, broker_server):
         await telling.store(subject_of(PLACED, "order-1"), placed("order-1").SerializeToString(), headers)
         await eventually(listener.has_buried(1))
-    [dead] = await listener.dead_letters.unresolved(10)
+    [dead] = await listener.unresolved()
     assert (dead.event_id.partition("@")[0], dead.reason, dead.deliveries) == ("ORDERS:1", Reason.POISON, 1)
 
 
@@ -248,7 +248,7 @@ async def test_a_letter_without_an_id_is_not_taken_for_one_that_lay_in_its_place
         await broker_server.stop()
         broker_server.erase()
         await broker_server.start()
-    dead = await listener.dead_letters.unresolved(10)
+    dead = await listener.unresolved()
     assert [each.message.subject for each in dead] == [subject_of(PLACED, "order-1"), subject_of(PLACED, "order-2")]
 
 
@@ -258,7 +258,7 @@ async def test_a_fact_is_what_its_subject_says(telling: Broker, listener: Listen
     async with hearing(listener, broker_server):
         await telling.store(subject_of(PLACED, "order-1"), confirmed("order-1").SerializeToString(), headers)
         await eventually(listener.has_buried(1))
-    [dead] = await listener.dead_letters.unresolved(10)
+    [dead] = await listener.unresolved()
     assert (dead.event_id, dead.reason) == ("forged", Reason.POISON)
 
 
@@ -296,7 +296,7 @@ async def test_a_database_that_is_away_for_long_kills_no_fact(
     async with connected(broker_server, "listener") as broker, running(consumer(listener, broker, hear).run):
         await tell(teller, placed("order-1"), placed("order-2"))
         await eventually(listener.has_heard(2))
-    assert await listener.dead_letters.unresolved(10) == []
+    assert await listener.unresolved() == []
 
 
 async def test_a_letter_is_not_dead_again_because_the_database_was_away(
@@ -306,7 +306,7 @@ async def test_a_letter_is_not_dead_again_because_the_database_was_away(
     monkeypatch.setattr(consuming, "AWAY_SECONDS", 0.01)
     message, attempts = dead_letter("order-1", 1), Count[str]()
     await listener.dead_letters.bury("listener", message.event_id, message, 1, Reason.FAILED, "")
-    await listener.dead_letters.request_redrive()
+    await listener.redrive()
 
     async def hear(tx: Transaction, event: Told, fact: Fact) -> None:
         attempts[fact.id] += 1
@@ -317,7 +317,7 @@ async def test_a_letter_is_not_dead_again_because_the_database_was_away(
     async with connected(broker_server, "listener") as broker, running(consumer(listener, broker, hear).run):
         await eventually(lambda: nothing_requested(listener.dead_letters))
     assert await listener.heard() == ["order-1/1"]
-    assert await listener.dead_letters.unresolved(10) == []
+    assert await listener.unresolved() == []
 
 
 async def test_a_process_that_stops_does_not_wait_for_its_database(
@@ -402,7 +402,8 @@ async def test_a_broker_that_lost_its_disk_is_told_again(
     async with hearing(listener, broker_server):
         async with teller.read() as reader:
             since = (await reader.one("SELECT min(created_at) AS since FROM outbox"))["since"]
-        assert await replay(teller, since) == 3
+        async with teller.transaction() as tx:
+            assert (await replay(tx, since, None)).count == 3
         await eventually(listener.has_heard(3))
         await tell(teller, placed("order-3"))
         await eventually(listener.has_heard(4))
@@ -517,8 +518,7 @@ def dead_letter(order_id: str, version: int) -> ReceivedMessage:
 
 async def died_again(dead_letters: DeadLetters, event_id: str) -> bool:
     """Whether a redrive has failed."""
-    [dead] = await dead_letters.find(event_id)
-    return dead.redrive_requested_at is None
+    return (await dead_letters.get(event_id)).state is State.UNRESOLVED
 
 
 async def nothing_requested(dead_letters: DeadLetters) -> bool:

@@ -24,13 +24,13 @@ from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.inventory.v1 import inventory_service_pb2 as inventory_pb
 from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from tradewind.inventory.v1.stock_pb2 import StockLine
+from tradewind.operations.v1 import saga_service_pb2 as saga_pb
+from tradewind.operations.v1.saga_pb2 import Saga, SagaState
+from tradewind.operations.v1.saga_service_pb2_grpc import SagaServiceStub
 from tradewind.orders.v1 import order_service_pb2 as pb
-from tradewind.orders.v1 import saga_service_pb2 as saga_pb
 from tradewind.orders.v1.order_events_pb2 import OrderCancelled, OrderConfirmed, OrderPlaced
 from tradewind.orders.v1.order_pb2 import Order, OrderStep
 from tradewind.orders.v1.order_service_pb2_grpc import OrderServiceStub
-from tradewind.orders.v1.saga_pb2 import Saga, SagaState
-from tradewind.orders.v1.saga_service_pb2_grpc import SagaServiceStub
 from tradewind.payments.v1 import payment_service_pb2 as payment_pb
 from tradewind.payments.v1.payment_pb2 import LedgerEntry, PaymentState
 from tradewind.payments.v1.payment_service_pb2_grpc import PaymentServiceStub
@@ -167,12 +167,12 @@ class Shop:
 
     async def saga(self, order_id: str) -> Saga:
         """The order's saga."""
-        return (await self.sagas().ExplainSaga(saga_pb.ExplainSagaRequest(saga_id=order_id))).saga
+        return (await self.sagas().GetSaga(saga_pb.GetSagaRequest(saga_id=order_id))).saga
 
     async def story(self, order_id: str) -> list[str]:
         """What staff are told of the order's saga."""
-        response = await self.sagas().ExplainSaga(saga_pb.ExplainSagaRequest(saga_id=order_id))
-        return [moment.description for moment in response.history]
+        response = await self.sagas().GetSaga(saga_pb.GetSagaRequest(saga_id=order_id))
+        return [event.description for event in response.history]
 
     async def release(self, order_id: str) -> None:
         """Give the order's stock back behind its saga's back: it cannot be committed any more."""

@@ -8,6 +8,7 @@ import pytest
 
 from chassis.contract import descriptors
 from chassis.core import errors
+from chassis.core.sealing import Keyring
 from chassis.database import Database
 from chassis.rpc.idempotency import Claim, Replay, RequestIdReused, RequestStore
 from tests.conftest import NewDatabase
@@ -35,7 +36,7 @@ async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
 @pytest.fixture
 def store(database: Database) -> RequestStore:
     """The store under test."""
-    return RequestStore(database, b"k" * 32)
+    return RequestStore(database, Keyring.parse("6b" * 32))
 
 
 def reserve(store: RequestStore, *, order_id: str = "order-1", principal: str = "orders") -> Claim:
@@ -196,7 +197,7 @@ async def test_an_answer_that_holds_a_secret_is_sealed(store: RequestStore, data
         async with store.once(store.claim("", LOGIN, request)) as tx:
             tx.reply(identity_service_pb2.LoginResponse())
     assert replay.value.reply == response.SerializeToString()
-    other = RequestStore(database, b"another key" * 3).claim("", LOGIN, request)
+    other = RequestStore(database, Keyring.parse("a0" * 32)).claim("", LOGIN, request)
     assert other.fingerprint != stored["fingerprint"]
 
 

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from chassis.core import logs
-from chassis.core.settings import Secret
+from chassis.core.secret import Secret
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from chassis.contract.paging import Pages
 from chassis.contract.wire import timestamp
 from chassis.core import deadline, errors, failpoints, ids
 from chassis.core.errors import Problem
+from chassis.core.sealing import Keyring
 from chassis.core.settings import SettingsError
 from chassis.rpc.breaker import THRESHOLD, Breaker
 from tradewind.catalog.v1.catalog_service_pb2 import ListProductsRequest
@@ -54,7 +55,7 @@ async def test_work_past_its_deadline_ends_as_a_problem() -> None:
             await asyncio.Event().wait()
 
 
-PAGES = Pages("secret")
+PAGES = Pages(Keyring.parse("11" * 32))
 QUERY = ListProductsRequest(category="lamps", page_size=10)
 
 
@@ -76,7 +77,7 @@ def test_a_page_token_cannot_be_made_up(token: str) -> None:
 def test_a_page_token_continues_its_own_query_alone() -> None:
     """Not one with other filters, and not that of a service with another secret."""
     token = PAGES.token(QUERY, {"sku": "A"})
-    for pages, query in ((PAGES, ListProductsRequest(category="tables")), (Pages("other"), QUERY)):
+    for pages, query in ((PAGES, ListProductsRequest(category="tables")), (Pages(Keyring.parse("22" * 32)), QUERY)):
         with pytest.raises(errors.InvalidArgument):
             pages.cursor(query, token)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chassis.core.settings import RuntimeSettings, Secret, SettingsError, host_and_port, load, peer_target
+from chassis.core.secret import Secret
+from chassis.core.settings import RuntimeSettings, SettingsError, host_and_port, load, peer_target
 from chassis.rpc import credentials
 from chassis.testing.certificates import Authority
 from tools.stack.secrets import kept, write
@@ -37,7 +38,8 @@ def test_fields_come_from_variables_of_their_names() -> None:
 def test_a_secret_comes_from_its_file_and_is_never_shown(tmp_path: Path) -> None:
     """As Kubernetes mounts it. Not in a log, not in a traceback."""
     found = load(Example, {"TRADEWIND_DRAIN_SECONDS": "1", **_secret(tmp_path, "api_key")})
-    assert found.api_key == "hunter2"
+    assert found.api_key == Secret("hunter2")
+    assert found.api_key.reveal() == "hunter2"
     assert "hunter2" not in repr(found)
 
 
@@ -119,9 +121,9 @@ def test_a_key_is_32_bytes_in_hex(tmp_path: Path, name: str, key: str) -> None:
 def test_keys_as_the_stack_makes_them_will_do(tmp_path: Path, name: str) -> None:
     """As will those in capitals."""
     made = kept(tmp_path / name)
-    assert getattr(load(RuntimeSettings, {"TRADEWIND_SECRETS_DIR": str(tmp_path)}), name) == made
+    assert getattr(load(RuntimeSettings, {"TRADEWIND_SECRETS_DIR": str(tmp_path)}), name) == Secret(made)
     write(tmp_path / name, made.upper())
-    assert getattr(load(RuntimeSettings, {"TRADEWIND_SECRETS_DIR": str(tmp_path)}), name) == made.upper()
+    assert getattr(load(RuntimeSettings, {"TRADEWIND_SECRETS_DIR": str(tmp_path)}), name) == Secret(made.upper())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor_pb2 import DescriptorProto, MethodDescriptorProto, ServiceDescriptorProto
 
 from chassis.contract.descriptors import Caller, ContractError, resolved_policy
+from chassis.contract.manifest import SERVED_BY_ALL
 from tools.codegen.edge.image import Image
 from tradewind.policy.v1 import policy_pb2
 
@@ -70,11 +71,17 @@ class Method:
 
 
 def reachable(image: Image) -> list[Method]:
-    """Every method callers outside may use, in the order of the protos. SERVICE methods are not among them.
+    """Every method callers outside may use, in the order of the protos.
+
+    SERVICE methods are not among them, nor is what every service serves: a route leads to one service.
 
     Raises ContractError for a method that does not say who may call it, or has a path its request knows nothing of.
     """
-    return [method for method in _all(image) if method.caller is not Caller.SERVICE]
+    return [
+        method
+        for method in _all(image)
+        if method.caller is not Caller.SERVICE and not method.name.startswith(SERVED_BY_ALL)
+    ]
 
 
 def _all(image: Image) -> Iterator[Method]:

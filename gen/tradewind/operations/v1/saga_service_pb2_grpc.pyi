@@ -5,7 +5,7 @@ Looking after sagas that cannot end by themselves."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from tradewind.orders.v1 import saga_service_pb2 as _saga_service_pb2
+from tradewind.operations.v1 import saga_service_pb2 as _saga_service_pb2
 import abc as _abc_1
 
 
@@ -13,25 +13,26 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SagaServiceStub:
-    """Sagas of orders, for staff."""
+    """The sagas of the service that is asked, for staff. Every service that drives sagas serves this; the edge does not."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListSagas: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ListSagasRequest, _saga_service_pb2.ListSagasResponse]
     """Sagas, the oldest first. Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`."""
-    ExplainSaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ExplainSagaRequest, _saga_service_pb2.ExplainSagaResponse]
-    """What happened to one saga, as a story. Errors: NOT_FOUND `SAGA_NOT_FOUND`."""
+    GetSaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.GetSagaRequest, _saga_service_pb2.GetSagaResponse]
+    """One saga, with what happened to it as a story. Errors: NOT_FOUND `SAGA_NOT_FOUND`."""
     RetrySaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.RetrySagaRequest, _saga_service_pb2.RetrySagaResponse]
     """Tries the step again that a saga is at: now, if it waits; under a new request id, if it is stuck. Errors: NOT_FOUND
-    `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`.
+    `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_UNREADABLE`.
     """
     ForceSaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ForceSagaRequest, _saga_service_pb2.ForceSagaResponse]
     """Turns a saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`;
-    FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken or
-    once it goes backward, `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
+    FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_UNREADABLE`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the step of
+    no return or once it goes backward, `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not
+    stuck.
     """
 
 class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Sagas of orders, for staff."""
+    """The sagas of the service that is asked, for staff. Every service that drives sagas serves this; the edge does not."""
 
     @_abc_1.abstractmethod
     def ListSagas(
@@ -42,12 +43,12 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sagas, the oldest first. Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`."""
 
     @_abc_1.abstractmethod
-    def ExplainSaga(
+    def GetSaga(
         self,
-        request: _saga_service_pb2.ExplainSagaRequest,
-        context: _aio.ServicerContext[_saga_service_pb2.ExplainSagaRequest, _abc.Awaitable[_saga_service_pb2.ExplainSagaResponse]],
-    ) -> _abc.Awaitable[_saga_service_pb2.ExplainSagaResponse]:
-        """What happened to one saga, as a story. Errors: NOT_FOUND `SAGA_NOT_FOUND`."""
+        request: _saga_service_pb2.GetSagaRequest,
+        context: _aio.ServicerContext[_saga_service_pb2.GetSagaRequest, _abc.Awaitable[_saga_service_pb2.GetSagaResponse]],
+    ) -> _abc.Awaitable[_saga_service_pb2.GetSagaResponse]:
+        """One saga, with what happened to it as a story. Errors: NOT_FOUND `SAGA_NOT_FOUND`."""
 
     @_abc_1.abstractmethod
     def RetrySaga(
@@ -56,7 +57,7 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_saga_service_pb2.RetrySagaRequest, _abc.Awaitable[_saga_service_pb2.RetrySagaResponse]],
     ) -> _abc.Awaitable[_saga_service_pb2.RetrySagaResponse]:
         """Tries the step again that a saga is at: now, if it waits; under a new request id, if it is stuck. Errors: NOT_FOUND
-        `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`.
+        `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_UNREADABLE`.
         """
 
     @_abc_1.abstractmethod
@@ -66,8 +67,9 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_saga_service_pb2.ForceSagaRequest, _abc.Awaitable[_saga_service_pb2.ForceSagaResponse]],
     ) -> _abc.Awaitable[_saga_service_pb2.ForceSagaResponse]:
         """Turns a saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`;
-        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken or
-        once it goes backward, `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
+        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_UNREADABLE`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the step of
+        no return or once it goes backward, `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not
+        stuck.
         """
 
 def add_SagaServiceServicer_to_server(servicer: SagaServiceServicer, server: _aio.Server) -> None: ...

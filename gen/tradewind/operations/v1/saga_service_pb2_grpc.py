@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from tradewind.orders.v1 import saga_service_pb2 as tradewind_dot_orders_dot_v1_dot_saga__service__pb2
+from tradewind.operations.v1 import saga_service_pb2 as tradewind_dot_operations_dot_v1_dot_saga__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in tradewind/orders/v1/saga_service_pb2_grpc.py depends on'
+        + ' but the generated code in tradewind/operations/v1/saga_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SagaServiceStub:
-    """Sagas of orders, for staff.
+    """The sagas of the service that is asked, for staff. Every service that drives sagas serves this; the edge does not.
     """
 
     def __init__(self, channel):
@@ -36,29 +36,29 @@ class SagaServiceStub:
             channel: A grpc.Channel.
         """
         self.ListSagas = channel.unary_unary(
-                '/tradewind.orders.v1.SagaService/ListSagas',
-                request_serializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ListSagasRequest.SerializeToString,
-                response_deserializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ListSagasResponse.FromString,
+                '/tradewind.operations.v1.SagaService/ListSagas',
+                request_serializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ListSagasRequest.SerializeToString,
+                response_deserializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ListSagasResponse.FromString,
                 _registered_method=True)
-        self.ExplainSaga = channel.unary_unary(
-                '/tradewind.orders.v1.SagaService/ExplainSaga',
-                request_serializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ExplainSagaRequest.SerializeToString,
-                response_deserializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ExplainSagaResponse.FromString,
+        self.GetSaga = channel.unary_unary(
+                '/tradewind.operations.v1.SagaService/GetSaga',
+                request_serializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.GetSagaRequest.SerializeToString,
+                response_deserializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.GetSagaResponse.FromString,
                 _registered_method=True)
         self.RetrySaga = channel.unary_unary(
-                '/tradewind.orders.v1.SagaService/RetrySaga',
-                request_serializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.RetrySagaRequest.SerializeToString,
-                response_deserializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.RetrySagaResponse.FromString,
+                '/tradewind.operations.v1.SagaService/RetrySaga',
+                request_serializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.RetrySagaRequest.SerializeToString,
+                response_deserializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.RetrySagaResponse.FromString,
                 _registered_method=True)
         self.ForceSaga = channel.unary_unary(
-                '/tradewind.orders.v1.SagaService/ForceSaga',
-                request_serializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ForceSagaRequest.SerializeToString,
-                response_deserializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ForceSagaResponse.FromString,
+                '/tradewind.operations.v1.SagaService/ForceSaga',
+                request_serializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ForceSagaRequest.SerializeToString,
+                response_deserializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ForceSagaResponse.FromString,
                 _registered_method=True)
 
 
 class SagaServiceServicer:
-    """Sagas of orders, for staff.
+    """The sagas of the service that is asked, for staff. Every service that drives sagas serves this; the edge does not.
     """
 
     def ListSagas(self, request, context):
@@ -68,8 +68,8 @@ class SagaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ExplainSaga(self, request, context):
-        """What happened to one saga, as a story. Errors: NOT_FOUND `SAGA_NOT_FOUND`.
+    def GetSaga(self, request, context):
+        """One saga, with what happened to it as a story. Errors: NOT_FOUND `SAGA_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,7 +77,7 @@ class SagaServiceServicer:
 
     def RetrySaga(self, request, context):
         """Tries the step again that a saga is at: now, if it waits; under a new request id, if it is stuck. Errors: NOT_FOUND
-        `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`.
+        `SAGA_NOT_FOUND`; FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_UNREADABLE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,8 +85,9 @@ class SagaServiceServicer:
 
     def ForceSaga(self, request, context):
         """Turns a saga by hand. Whoever does so answers for the step it was stuck at. Errors: NOT_FOUND `SAGA_NOT_FOUND`;
-        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the payment was taken or
-        once it goes backward, `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not stuck.
+        FAILED_PRECONDITION `SAGA_ALREADY_FINISHED`, `SAGA_UNREADABLE`, `SAGA_FORCE_NOT_POSSIBLE` for forward before the step of
+        no return or once it goes backward, `SAGA_ALREADY_COMPENSATING` for backward while it goes backward already and is not
+        stuck.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,34 +98,34 @@ def add_SagaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ListSagas': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSagas,
-                    request_deserializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ListSagasRequest.FromString,
-                    response_serializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ListSagasResponse.SerializeToString,
+                    request_deserializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ListSagasRequest.FromString,
+                    response_serializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ListSagasResponse.SerializeToString,
             ),
-            'ExplainSaga': grpc.unary_unary_rpc_method_handler(
-                    servicer.ExplainSaga,
-                    request_deserializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ExplainSagaRequest.FromString,
-                    response_serializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ExplainSagaResponse.SerializeToString,
+            'GetSaga': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSaga,
+                    request_deserializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.GetSagaRequest.FromString,
+                    response_serializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.GetSagaResponse.SerializeToString,
             ),
             'RetrySaga': grpc.unary_unary_rpc_method_handler(
                     servicer.RetrySaga,
-                    request_deserializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.RetrySagaRequest.FromString,
-                    response_serializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.RetrySagaResponse.SerializeToString,
+                    request_deserializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.RetrySagaRequest.FromString,
+                    response_serializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.RetrySagaResponse.SerializeToString,
             ),
             'ForceSaga': grpc.unary_unary_rpc_method_handler(
                     servicer.ForceSaga,
-                    request_deserializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ForceSagaRequest.FromString,
-                    response_serializer=tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ForceSagaResponse.SerializeToString,
+                    request_deserializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ForceSagaRequest.FromString,
+                    response_serializer=tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ForceSagaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'tradewind.orders.v1.SagaService', rpc_method_handlers)
+            'tradewind.operations.v1.SagaService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('tradewind.orders.v1.SagaService', rpc_method_handlers)
+    server.add_registered_method_handlers('tradewind.operations.v1.SagaService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
 class SagaService:
-    """Sagas of orders, for staff.
+    """The sagas of the service that is asked, for staff. Every service that drives sagas serves this; the edge does not.
     """
 
     @staticmethod
@@ -141,9 +142,9 @@ class SagaService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.orders.v1.SagaService/ListSagas',
-            tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ListSagasRequest.SerializeToString,
-            tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ListSagasResponse.FromString,
+            '/tradewind.operations.v1.SagaService/ListSagas',
+            tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ListSagasRequest.SerializeToString,
+            tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ListSagasResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -155,7 +156,7 @@ class SagaService:
             _registered_method=True)
 
     @staticmethod
-    def ExplainSaga(request,
+    def GetSaga(request,
             target,
             options=(),
             channel_credentials=None,
@@ -168,9 +169,9 @@ class SagaService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.orders.v1.SagaService/ExplainSaga',
-            tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ExplainSagaRequest.SerializeToString,
-            tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ExplainSagaResponse.FromString,
+            '/tradewind.operations.v1.SagaService/GetSaga',
+            tradewind_dot_operations_dot_v1_dot_saga__service__pb2.GetSagaRequest.SerializeToString,
+            tradewind_dot_operations_dot_v1_dot_saga__service__pb2.GetSagaResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -195,9 +196,9 @@ class SagaService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.orders.v1.SagaService/RetrySaga',
-            tradewind_dot_orders_dot_v1_dot_saga__service__pb2.RetrySagaRequest.SerializeToString,
-            tradewind_dot_orders_dot_v1_dot_saga__service__pb2.RetrySagaResponse.FromString,
+            '/tradewind.operations.v1.SagaService/RetrySaga',
+            tradewind_dot_operations_dot_v1_dot_saga__service__pb2.RetrySagaRequest.SerializeToString,
+            tradewind_dot_operations_dot_v1_dot_saga__service__pb2.RetrySagaResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -222,9 +223,9 @@ class SagaService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/tradewind.orders.v1.SagaService/ForceSaga',
-            tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ForceSagaRequest.SerializeToString,
-            tradewind_dot_orders_dot_v1_dot_saga__service__pb2.ForceSagaResponse.FromString,
+            '/tradewind.operations.v1.SagaService/ForceSaga',
+            tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ForceSagaRequest.SerializeToString,
+            tradewind_dot_operations_dot_v1_dot_saga__service__pb2.ForceSagaResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,7 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from tradewind.orders.v1 import saga_pb2 as _saga_pb2
+from tradewind.operations.v1 import saga_pb2 as _saga_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,29 +20,29 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _Direction:
+class _SagaDirection:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _DirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Direction.ValueType], _builtins.type):
+class _SagaDirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SagaDirection.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    DIRECTION_UNSPECIFIED: _Direction.ValueType  # 0
+    SAGA_DIRECTION_UNSPECIFIED: _SagaDirection.ValueType  # 0
     """Not a valid choice."""
-    DIRECTION_FORWARD: _Direction.ValueType  # 1
+    SAGA_DIRECTION_FORWARD: _SagaDirection.ValueType  # 1
     """Take the step it is at for done, and go on."""
-    DIRECTION_BACKWARD: _Direction.ValueType  # 2
-    """Undo what was done, even after the payment was taken; when it is stuck at an undo, take that for done."""
+    SAGA_DIRECTION_BACKWARD: _SagaDirection.ValueType  # 2
+    """Undo what was done, even after the step of no return; when it is stuck at an undo, take that for done."""
 
-class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper):
+class SagaDirection(_SagaDirection, metaclass=_SagaDirectionEnumTypeWrapper):
     """Which way to turn a saga."""
 
-DIRECTION_UNSPECIFIED: Direction.ValueType  # 0
+SAGA_DIRECTION_UNSPECIFIED: SagaDirection.ValueType  # 0
 """Not a valid choice."""
-DIRECTION_FORWARD: Direction.ValueType  # 1
+SAGA_DIRECTION_FORWARD: SagaDirection.ValueType  # 1
 """Take the step it is at for done, and go on."""
-DIRECTION_BACKWARD: Direction.ValueType  # 2
-"""Undo what was done, even after the payment was taken; when it is stuck at an undo, take that for done."""
-Global___Direction: _TypeAlias = Direction  # noqa: Y015
+SAGA_DIRECTION_BACKWARD: SagaDirection.ValueType  # 2
+"""Undo what was done, even after the step of no return; when it is stuck at an undo, take that for done."""
+Global___SagaDirection: _TypeAlias = SagaDirection  # noqa: Y015
 
 @_typing.final
 class ListSagasRequest(_message.Message):
@@ -103,8 +103,8 @@ class ListSagasResponse(_message.Message):
 Global___ListSagasResponse: _TypeAlias = ListSagasResponse  # noqa: Y015
 
 @_typing.final
-class ExplainSagaRequest(_message.Message):
-    """Asks what happened to one saga."""
+class GetSagaRequest(_message.Message):
+    """Asks for one saga."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -122,11 +122,11 @@ class ExplainSagaRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ExplainSagaRequest: _TypeAlias = ExplainSagaRequest  # noqa: Y015
+Global___GetSagaRequest: _TypeAlias = GetSagaRequest  # noqa: Y015
 
 @_typing.final
-class ExplainSagaResponse(_message.Message):
-    """What happened to one saga."""
+class GetSagaResponse(_message.Message):
+    """One saga."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -137,14 +137,14 @@ class ExplainSagaResponse(_message.Message):
         """As it is now."""
 
     @_builtins.property
-    def history(self) -> _containers.RepeatedCompositeFieldContainer[_saga_pb2.SagaMoment]:
-        """From the start to now."""
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[_saga_pb2.SagaEvent]:
+        """What happened to it, from the start to now. Empty when it is unreadable."""
 
     def __init__(
         self,
         *,
         saga: _saga_pb2.Saga | None = ...,
-        history: _abc.Iterable[_saga_pb2.SagaMoment] | None = ...,
+        history: _abc.Iterable[_saga_pb2.SagaEvent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["saga", b"saga"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -152,7 +152,7 @@ class ExplainSagaResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ExplainSagaResponse: _TypeAlias = ExplainSagaResponse  # noqa: Y015
+Global___GetSagaResponse: _TypeAlias = GetSagaResponse  # noqa: Y015
 
 @_typing.final
 class RetrySagaRequest(_message.Message):
@@ -222,7 +222,7 @@ class ForceSagaRequest(_message.Message):
     """Repeats of the same id and content get the first answer again, for seven days."""
     saga_id: _builtins.str
     """Which."""
-    direction: Global___Direction.ValueType
+    direction: Global___SagaDirection.ValueType
     """Which way."""
     note: _builtins.str
     """Why, for the record. From 1 to 500 characters, none of them NUL."""
@@ -231,7 +231,7 @@ class ForceSagaRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         saga_id: _builtins.str = ...,
-        direction: Global___Direction.ValueType = ...,
+        direction: Global___SagaDirection.ValueType = ...,
         note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015

@@ -1,1 +1,0 @@
-"""The contracts of orders, answered by their use cases."""
