@@ -80,7 +80,7 @@ def replies_of(service: str, methods: Iterable[str]) -> list[str]:
 def answers_of_the_provider(methods: Iterable[str]) -> list[str]:
     """Between the provider's answer and the commit in payments, in those of the methods that ask it."""
     names = {descriptors.method(method).short_name for method in methods}
-    return [f"payments.{intent}.after_provider" for intent in Intent if intent.capitalize() in names]
+    return [f"payments.{intent}.after_provider" for intent in Intent if f"{intent.capitalize()}Payment" in names]
 
 
 def _methods(actions: Iterable[Action[Checkout]]) -> list[str]:

@@ -28,11 +28,11 @@ class Counting(Stub):
 
     asked = 0
 
-    async def Reserve(self, _request: object, call: object) -> pb.ReserveResponse:
+    async def ReserveStock(self, _request: object, call: object) -> pb.ReserveStockResponse:
         """Holds something else each time."""
         async with call.once() as tx:  # type: ignore[attr-defined]  # Call, as every servicer gets it
             self.asked += 1
-            response = pb.ReserveResponse()
+            response = pb.ReserveStockResponse()
             response.reservation.order_id = f"order-{self.asked}"
             return tx.reply(response)
 
@@ -40,7 +40,7 @@ class Counting(Stub):
 async def reserve(url: str, stub: Stub, reply_key: Secret, **fields: str) -> str:
     """Send the request to a process that has these keys; what it answers."""
     async with serving(url, stub, reply_key=reply_key) as service:
-        answer = await InventoryServiceStub(service.channel(peer="orders")).Reserve(reservation(**fields))
+        answer = await InventoryServiceStub(service.channel(peer="orders")).ReserveStock(reservation(**fields))
         return answer.reservation.order_id
 
 
