@@ -165,7 +165,7 @@ async def _replay(world: World, service: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tools.ops", "replay", service, "--since", "1h"),
         cwd=ROOT,
-        env={"TRADEWIND_STATE_DIR": str(world.stack.directory.root), "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
+        env={"TRADEWIND_STATE_DIR": str(world.stack.directory.root)},
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()

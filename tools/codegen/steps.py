@@ -29,8 +29,8 @@ def python(out: Path) -> None:
 
 
 def who_calls(out: Path) -> None:
-    """gen/callers.json: who may call what, from every service.yaml."""
-    callers.write(ROOT, out / "gen/callers.json")
+    """gen/tradewind/callers.json: who may call what, from every service.yaml."""
+    callers.write(ROOT, out / "gen/tradewind/callers.json")
 
 
 def edge(out: Path) -> None:

@@ -26,6 +26,7 @@ def write_python(protos: Path, include: Path, target: Path) -> None:
     _protoc(protos, include, messages, [*names, "buf/validate/validate.proto"])
     stubs = [f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet,only_async:{target}", _plugin("mypy_grpc")]
     _protoc(protos, include, stubs, _with_services(target / "tradewind.binpb", names))
+    (target / "tradewind/py.typed").touch()
 
 
 def _names(protos: Path) -> list[str]:

@@ -97,7 +97,7 @@ async def process(role: str, database_url: str, broker_server: Nats, *, failpoin
         *(sys.executable, "-m", "tests.integration.messaging.fact_process", role),
         *(database_url, broker_server.url, broker_server.password(user)),
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}", "TRADEWIND_FAILPOINTS": failpoints},
+        env={**os.environ, "TRADEWIND_FAILPOINTS": failpoints},
         stdout=asyncio.subprocess.DEVNULL,
     )
 

@@ -134,7 +134,6 @@ async def start(state_dir: Path, *arguments: str) -> Process:
         cwd=ROOT,
         env={
             **os.environ,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
             "TRADEWIND_STATE_DIR": str(state_dir),
             "COLUMNS": "200",
         },

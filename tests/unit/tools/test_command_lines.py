@@ -1,6 +1,5 @@
 """What a person is told who mistypes a command."""
 
-import os
 import subprocess
 import sys
 
@@ -71,7 +70,6 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'gen'}"},
         capture_output=True,
         text=True,
         check=False,
