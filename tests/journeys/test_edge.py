@@ -13,7 +13,8 @@ import pytest
 from chassis.contract.descriptors import Caller, Method
 from tests.journeys.contract import METHODS
 from tests.journeys.refusals import code_of, refusal
-from tests.journeys.world import PASSWORD, Person, World, eventually, new_id
+from tests.journeys.world import PASSWORD, Person, World, new_id
+from tests.waiting import eventually
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 
 GET_PRODUCT = "/tradewind.catalog.v1.CatalogService/GetProduct"

@@ -11,7 +11,8 @@ import pytest
 
 from tests.journeys.books import Books
 from tests.journeys.refusals import problem_of, refusal
-from tests.journeys.world import STOCKED, Person, World, eventually, new_id
+from tests.journeys.world import STOCKED, Person, World, new_id
+from tests.waiting import eventually
 from tools.demo import mailbox
 from tools.paths import ROOT
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog

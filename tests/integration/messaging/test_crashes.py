@@ -12,8 +12,9 @@ import pytest
 
 from chassis.database import Database
 from tests.conftest import Nats, NewDatabase
-from tests.integration.messaging.facts import LISTENER, TELLER, eventually, placed, stored, tell, unpublished
+from tests.integration.messaging.facts import LISTENER, TELLER, placed, stored, tell, unpublished
 from tests.integration.messaging.listener import Listener, listening
+from tests.waiting import eventually
 from tools.paths import ROOT
 
 KILLED = -9

@@ -92,5 +92,3 @@ def test_a_task_that_is_not_there_is_answered_with_those_that_are() -> None:
     assert (told.returncode, told.stdout, first) == (2, "", "taskw: no such task: lgos")
     # In CI, go-task colours their names.
     assert any("Show what a service logged" in task for task in tasks)
-
-
