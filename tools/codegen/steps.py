@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.codegen import callers, imports, stubs
+from tools.codegen import callers, imports, owners, stubs
 from tools.paths import ROOT
 
 OWNED = ("gen",)
@@ -33,6 +33,11 @@ def who_calls(out: Path) -> None:
     callers.write(ROOT, out / "gen/tradewind/callers.json")
 
 
+def who_reviews(out: Path) -> None:
+    """.github/CODEOWNERS: who reviews what, from every service.yaml."""
+    owners.write(ROOT, out / ".github/CODEOWNERS")
+
+
 def edge(out: Path) -> None:
     """gen/edge.binpb, gen/openapi.json and mesh/edge/envoy.yaml: how callers outside reach what the image lets them."""
     sees_what_was_just_written = {**os.environ, "PYTHONPATH": str(out / "gen")}
@@ -41,4 +46,4 @@ def edge(out: Path) -> None:
     )
 
 
-STEPS: tuple[Callable[[Path], None], ...] = (include, image, python, who_calls, edge)
+STEPS: tuple[Callable[[Path], None], ...] = (include, image, python, who_calls, who_reviews, edge)
