@@ -1,6 +1,8 @@
 """The real servers every test may ask for: PostgreSQL and NATS, embedded, on free ports, gone at the end."""
 
 import asyncio
+import os
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import hypothesis
 import pytest
 
 from chassis.contract import manifest
@@ -22,6 +25,23 @@ from tools.stack.databases import migrate
 from tools.stack.postgres import Postgres
 
 NewDatabase = Callable[[str], str]
+
+# A machine under load is no fault of an example. CI looks further, and prints what reproduces a failure elsewhere.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=1000, print_blob=True, database=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose hypothesis's seed here, so that the report's header can name it."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = secrets.randbits(32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """How to run the same examples again."""
+    return f"hypothesis examples: --hypothesis-seed={config.option.hypothesis_seed}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Installs requirements.lock into .venv, for `taskw`. Standard library only: it runs before anything is installed."""
+"""Installs requirements/dev.lock and the checkout into .venv, for `taskw`. Standard library only: nothing is there yet."""
 
 import fcntl
 import importlib.util
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCK = ROOT / "requirements.lock"
+LOCK = ROOT / "requirements/dev.lock"
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
 LOG = VENV / "install.log"
 STAMP = VENV / "installed"
 
-PIP_INSTALL = (
-    *(str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"),
-    *("--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement", str(LOCK)),
-)
+PIP_INSTALL = (str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "--no-deps")
+PACKAGES = (*PIP_INSTALL, "--require-hashes", "--only-binary", ":all:", "--requirement", str(LOCK))
+# The build backend is among the packages, so this needs no network.
+CHECKOUT = (*PIP_INSTALL, "--no-index", "--no-build-isolation", "--editable", str(ROOT))
 COLLECTING = re.compile(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)")
 FETCHING = re.compile(r" +(?:Downloading|Using cached) .* \((.+)\)")
 LOCKED = re.compile(r"^\S+==(?!.*; sys_platform == 'win32')", re.MULTILINE)
@@ -73,48 +73,42 @@ def install() -> None:
     if afresh:
         say(f"Making .venv with Python {sys.version.split()[0]}")
         venv.create(VENV, clear=True, with_pip=True, symlinks=True, prompt="tradewind")
-    install_packages()
-    make_importable()
+    with LOG.open("w", encoding="utf-8") as log:
+        run_pip(PACKAGES, log)
+        run_pip(CHECKOUT, log)
+    say("Installed.\n")
     STAMP.write_text(stamp(), encoding="utf-8")
 
 
-def install_packages() -> None:
+def run_pip(command: tuple[str, ...], log: TextIO) -> None:
     """Run pip, telling how far it is; all that it says goes to .venv/install.log."""
-    with subprocess.Popen(PIP_INSTALL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
         assert pip.stdout is not None
-        show_progress(pip.stdout)
+        show_progress(pip.stdout, log)
     if pip.returncode != 0:
+        log.flush()
         last_lines = LOG.read_text(encoding="utf-8").splitlines()[-15:]
         sys.exit("\n".join(["", *last_lines, f"taskw: pip failed (exit code {pip.returncode}); see {LOG}"]))
-    say("Installed.\n")
 
 
-def show_progress(lines: Iterable[str]) -> None:
+def show_progress(lines: Iterable[str], log: TextIO) -> None:
     """Keep every line in the log, and show the package that is being fetched."""
     total = len(LOCKED.findall(LOCK.read_text(encoding="utf-8")))
     done, package = 0, ""
-    with LOG.open("w", encoding="utf-8") as log:
-        for line in lines:
-            log.write(line)
-            if match := COLLECTING.match(line):
-                done, package = done + 1, match[1]
-            elif match := FETCHING.match(line):
-                say(f"Fetching packages {done}/{total}: {package} ({match[1]})")
-            elif line.startswith("Installing collected packages"):
-                say(f"Unpacking {done} packages")
+    for line in lines:
+        log.write(line)
+        if match := COLLECTING.match(line):
+            done, package = done + 1, match[1]
+        elif match := FETCHING.match(line):
+            say(f"Fetching packages {done}/{total}: {package} ({match[1]})")
+        elif line.startswith("Installing collected packages") and done:
+            say(f"Unpacking {done} packages")
 
 
 def say(text: str) -> None:
     """Write over the last line on a terminal; anywhere else, write one line after another."""
     sys.stderr.write(f"\r\x1b[K{text}" if sys.stderr.isatty() else f"{text.rstrip()}\n")
     sys.stderr.flush()
-
-
-def make_importable() -> None:
-    """Put the checkout and gen/ on the path of the new Python, whatever the working directory."""
-    ask = [str(PYTHON), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    packages = Path(subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip())
-    (packages / "tradewind.pth").write_text(f"{ROOT}\n{ROOT / 'gen'}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -104,8 +104,6 @@ def _value(kind: Any, value: Any, place: str) -> Any:
 
 @cache
 def callers() -> dict[str, frozenset[str]]:
-    """Which services may call each method, from all manifests (`gen/callers.json`)."""
-    content: dict[str, list[str]] = json.loads(
-        (resources.files("tradewind") / ".." / "callers.json").read_text("utf-8")
-    )
+    """Which services may call each method, from all manifests (`gen/tradewind/callers.json`)."""
+    content: dict[str, list[str]] = json.loads((resources.files("tradewind") / "callers.json").read_text("utf-8"))
     return {method: frozenset(names) for method, names in content.items()}

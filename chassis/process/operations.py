@@ -7,13 +7,15 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import choose_encoder
 
 from chassis.core import errors, logs
 from chassis.core.settings import host_and_port
 
 log = logs.logger(__name__)
+
+_metrics = make_wsgi_app()
 
 Route = Callable[[], bytes]
 """Gives a path's body, or raises Unavailable."""
@@ -42,9 +44,8 @@ class OperationsServer:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
-            encode, content_type = _encoder(environ.get("HTTP_ACCEPT", ""))
-            start_response("200 OK", [("Content-Type", content_type)])
-            return [encode(REGISTRY)]
+            answered: Iterable[bytes] = _metrics(_understood(environ), start_response)
+            return answered
         if path not in self._routes:
             return _said(start_response, "404 Not Found", "not found")
         try:
@@ -63,11 +64,13 @@ def _said(start_response: Callable[..., Any], status: str, text: str) -> Iterabl
     return [f"{text}\n".encode()]
 
 
-def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+def _understood(environ: dict[str, Any]) -> dict[str, Any]:
+    """The request, without an Accept that prometheus_client 0.26 raises TypeError for: a version that is no number."""
     try:
-        return choose_encoder(accept)
-    except TypeError:  # a version that is no number
-        return choose_encoder("")
+        choose_encoder(environ.get("HTTP_ACCEPT", ""))
+    except TypeError:
+        return {**environ, "HTTP_ACCEPT": ""}
+    return environ
 
 
 class _Server(ThreadingMixIn, WSGIServer):

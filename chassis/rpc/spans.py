@@ -1,24 +1,19 @@
-"""OpenTelemetry's spans around sampled calls. Imported only where spans go somewhere: the package costs a process 3 MiB.
+"""OpenTelemetry's spans around sampled calls. Imported only where spans go somewhere: the SDK costs a process memory.
 
-They are begun by opentelemetry-instrumentation-grpc's interceptors, so that their names and attributes are the
-conventional ones; they are ended here, since those interceptors leave the span of a cancelled call open and record a
-crash as OK.
+Their names and attributes are those of the semantic conventions for gRPC; why they are not made by
+opentelemetry-instrumentation-grpc is told in docs/adr/0020-spans.md.
 """
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import grpc
-from opentelemetry.context import attach, detach
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.grpc import client_interceptor, server_interceptor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, Status, StatusCode, TracerProvider
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from chassis.core import traceparent
@@ -36,50 +31,49 @@ def exporting(service: str, endpoint: str) -> TracerProvider:
     return made
 
 
-@dataclass(frozen=True)
-class _Details:
-    """What the package's interceptor wants to know of a call."""
-
-    method: str
-
-
 class Spans:
     """Opens a span, and closes it however the block ends."""
 
     def __init__(self, provider: TracerProvider) -> None:
-        self._server: Any = server_interceptor(provider)  # type: ignore[no-untyped-call]  # the package has no types
-        self._client: Any = client_interceptor(provider)  # type: ignore[no-untyped-call]  # as above
+        self._tracer = provider.get_tracer("chassis.rpc")
 
     @contextmanager
     def server(self, call: Call) -> Iterator[None]:
         """Around a call that is served, in the trace of its caller."""
-        details = _Details(call.method.path)
-        with self._server._set_remote_context(call.context):  # noqa: SLF001 — the package offers no public way
-            opened: AbstractContextManager[Span] = self._server._start_span(details, call.context)  # noqa: SLF001
-            with opened as span:
-                try:
-                    yield
-                finally:
-                    _record(span, call.code.value[0], call.problem)
+        # Not of `call.traceparent`: without a caller's it was made here, and nobody has a span of that id.
+        parent = str(call.metadata.get(traceparent.KEY, ""))
+        with self._open(call.method.path, SpanKind.SERVER, parent) as span:
+            try:
+                yield
+            finally:
+                _record(span, call.code.value[0], call.problem)
 
     @contextmanager
     def client(self, name: str, parent: str) -> Iterator[None]:
         """Around a call that is made, in the trace of `parent`, a W3C traceparent."""
-        # A context that is only carried has no open span that would be found as the parent.
-        token = attach(_W3C.extract({traceparent.KEY: parent}))
-        try:
-            opened: AbstractContextManager[Span] = self._client._start_span(name)  # noqa: SLF001 — as above
-            with opened as span:
-                try:
-                    yield
-                except Problem as problem:
-                    _record(span, problem.kind.value, problem)
-                    raise
-                except asyncio.CancelledError:
-                    _record(span, Kind.CANCELLED.value, None)
-                    raise
-        finally:
-            detach(token)
+        with self._open(name, SpanKind.CLIENT, parent) as span:
+            try:
+                yield
+            except Problem as problem:
+                _record(span, problem.kind.value, problem)
+                raise
+            except asyncio.CancelledError:
+                _record(span, Kind.CANCELLED.value, None)
+                raise
+            _record(span, grpc.StatusCode.OK.value[0], None)
+
+    def _open(self, path: str, kind: SpanKind, parent: str) -> AbstractContextManager[Span]:
+        name = path.removeprefix("/")
+        service, _, method = name.rpartition("/")
+        return self._tracer.start_as_current_span(
+            name,
+            context=_W3C.extract({traceparent.KEY: parent}),
+            kind=kind,
+            attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
+            # An exception's text may hold what a customer sent.
+            record_exception=False,
+            set_status_on_exception=False,
+        )
 
 
 def _record(span: Span, code: int, problem: Problem | None) -> None:

@@ -1,6 +1,7 @@
 """One stack for all of the chaos, with three orchestrators in it, whose dead are believed in for a moment only."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,10 @@ async def market(chaos_world: World, doors: Doors, markets: list[Market]) -> Mar
     lantern, rarity = await chaos_world.sell(stock=PLENTY), await chaos_world.sell(stock=1)
     markets.append(Market(chaos_world.stack, doors, customer, lantern, rarity))
     return markets[-1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Chaos takes minutes where another test takes seconds."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(600))

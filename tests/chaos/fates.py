@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psutil
 
 from chassis.core.failpoints import VARIABLE
-from tests.chaos.waiting import until_nothing
+from tests.waiting import until_nothing
 from tools.stack.stack import Stack
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from chassis.saga.machine import Status
 from tests.chaos.records import Fact, Records, Row, Trail, state_of
-from tests.chaos.waiting import until_nothing
+from tests.waiting import until_nothing
 
 SAGA_OF = {"CONFIRMED": Status.COMPLETED, "CANCELLED": Status.COMPENSATED}
 LETTER_OF = {"CONFIRMED": "order_confirmed", "CANCELLED": "order_cancelled"}

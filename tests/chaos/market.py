@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from tests.chaos import invariants
 from tests.chaos.doors import Doors
 from tests.chaos.records import Records
-from tests.chaos.waiting import insisted, until_nothing
 from tests.journeys.world import Person, new_id
+from tests.waiting import insisted, until_nothing
 from tools.stack.fakes.provider.domain import Card
 from tools.stack.stack import Stack
 from tradewind.orders.v1 import order_service_pb2 as pb

@@ -12,8 +12,8 @@ from chassis.core import errors
 from chassis.rpc.metadata import ASSERTED_PEER
 from tests.chaos.broadcast import broadcast
 from tests.chaos.market import ORCHESTRATORS, Market
-from tests.chaos.waiting import insisted
 from tests.journeys.world import new_id
+from tests.waiting import insisted
 from tradewind.identity.v1.user_events_pb2 import UserRegistered
 from tradewind.inventory.v1.inventory_service_pb2 import ReleaseStockRequest, ReserveStockRequest
 from tradewind.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub

@@ -8,7 +8,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tests.chaos.fates import frozen
 from tests.chaos.market import Market
-from tests.chaos.waiting import insisted, until_nothing
+from tests.waiting import insisted, until_nothing
 
 
 @pytest.mark.parametrize("callee", ["provider", "inventory"])

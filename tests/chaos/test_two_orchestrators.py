@@ -5,7 +5,7 @@ import pytest
 from tests.chaos.fates import Fates, armed
 from tests.chaos.market import Market
 from tests.chaos.places import on_the_way
-from tests.chaos.waiting import until_nothing
+from tests.waiting import until_nothing
 
 SLEEPERS = ("orders", "orders-2")
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import grpc
 
-from tools.paths import ROOT
-
 KILLED = -signal.SIGKILL
 
 NO_KEYS = "http://127.0.0.1:9/"
@@ -22,7 +20,6 @@ NO_KEYS = "http://127.0.0.1:9/"
 @asynccontextmanager
 async def process(package: str, socket: Path, **settings: str) -> AsyncIterator[tuple[Process, grpc.aio.Channel]]:
     """A service in a process of its own, for the block, and a channel to it."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'gen'}"}
     own = {
         "GRPC_ADDRESS": f"unix:{socket}",
         "OPERATIONS_ADDRESS": "127.0.0.1:0",
@@ -33,7 +30,7 @@ async def process(package: str, socket: Path, **settings: str) -> AsyncIterator[
     with log_of(socket).open("wb") as log:
         started = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", package),
-            env={**environment, **{f"TRADEWIND_{name}": value for name, value in own.items()}},
+            env={**os.environ, **{f"TRADEWIND_{name}": value for name, value in own.items()}},
             stdout=log,
             stderr=log,
         )

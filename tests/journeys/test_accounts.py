@@ -9,7 +9,8 @@ import pytest
 
 from tests.journeys.contract import METHODS, ask
 from tests.journeys.refusals import refusal
-from tests.journeys.world import PASSWORD, Person, World, eventually, new_id
+from tests.journeys.world import PASSWORD, Person, World, new_id
+from tests.waiting import eventually
 from tools.client.shop import Shop
 
 

@@ -13,7 +13,8 @@ import pytest
 from chassis.contract.descriptors import Caller, Method
 from tests.journeys.contract import METHODS
 from tests.journeys.refusals import code_of, refusal
-from tests.journeys.world import PASSWORD, Person, World, eventually, new_id
+from tests.journeys.world import PASSWORD, Person, World, new_id
+from tests.waiting import eventually
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
 
 GET_PRODUCT = "/tradewind.catalog.v1.CatalogService/GetProduct"
@@ -39,7 +40,8 @@ async def test_anybody_can_fetch_the_keys(world: World) -> None:
     """The published ones, and nothing of their secrets."""
     keys = (await world.shop.http.get("/.well-known/jwks.json")).json()["keys"]
     assert world.issuer.key_id in {key["kid"] for key in keys}
-    assert all("d" not in key and key["alg"] == "ES256" for key in keys)
+    assert keys
+    assert [key for key in keys if "d" in key or key["alg"] != "ES256"] == []
 
 
 @pytest.mark.parametrize("method", BETWEEN_SERVICES, ids=lambda method: method.name)

@@ -3,7 +3,8 @@
 import httpx
 
 from tests.journeys.refusals import refusal
-from tests.journeys.world import Person, World, eventually
+from tests.journeys.world import Person, World
+from tests.waiting import eventually
 from tools.demo import mailbox
 
 PATIENCE_SECONDS = 20.0

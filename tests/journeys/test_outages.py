@@ -11,7 +11,8 @@ import pytest
 
 from tests.journeys.books import Books
 from tests.journeys.refusals import problem_of, refusal
-from tests.journeys.world import STOCKED, Person, World, eventually, new_id
+from tests.journeys.world import STOCKED, Person, World, new_id
+from tests.waiting import eventually
 from tools.demo import mailbox
 from tools.paths import ROOT
 from tradewind.catalog.v1 import catalog_service_pb2 as catalog
@@ -166,7 +167,7 @@ async def _replay(world: World, service: str) -> None:
         *(sys.executable, "-m", "tools.ops", "replay", service, "--since", "1h"),
         *("--address", world.stack.address(service)),
         cwd=ROOT,
-        env={"TRADEWIND_TOKEN": world.staff.token, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
+        env={"TRADEWIND_TOKEN": world.staff.token},
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,6 @@ from tradewind.operations.v1.saga_service_pb2 import GetSagaRequest, GetSagaResp
 
 PASSWORD = "correct-horse-battery-staple"
 STOCKED = 1_000
-LOOK_AGAIN_SECONDS = 0.05
 
 T = TypeVar("T")
 
@@ -154,14 +153,6 @@ class World:
         """Returns when processes do their work, and the edge sees all of them do it."""
         for process in (*processes, "edge"):
             await asyncio.to_thread(self.stack.wait_until_healthy, process)
-
-
-async def eventually(look: Callable[[], Awaitable[T | None]], patience: float = 20.0) -> T:
-    """What `look` finds, once it finds something: for what announces itself to nobody. TimeoutError if it never does."""
-    async with asyncio.timeout(patience):
-        while not (found := await look()):  # noqa: ASYNC110 — the one place that looks again and again
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        return found
 
 
 @asynccontextmanager

@@ -2,9 +2,12 @@
 
 import asyncio
 
+import pytest
+
 from tests.journeys.books import Books
-from tests.journeys.world import World, eventually, running_world
+from tests.journeys.world import World, running_world
 from tests.load.customers import Crowd, over_grpc, over_http
+from tests.waiting import eventually
 from tools.stack.addresses import FreePorts
 from tools.stack.options import Options
 
@@ -12,6 +15,7 @@ ERRANDS = (over_http, over_grpc, over_http, over_grpc)
 STOCKED = 1_000_000
 
 
+@pytest.mark.timeout(600)
 async def test_a_rolling_restart_costs_no_customer_anything() -> None:
     """Two processes of each service, every one of them replaced: no error, no order lost, and the books balance."""
     async with running_world(Options(ports=FreePorts(), replicas=2, durable=False)) as world:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.codegen import callers, imports, stubs
+from tools.codegen import callers, imports, owners, stubs
 from tools.paths import ROOT
 
 OWNED = ("gen",)
@@ -29,8 +29,13 @@ def python(out: Path) -> None:
 
 
 def who_calls(out: Path) -> None:
-    """gen/callers.json: who may call what, from every service.yaml."""
-    callers.write(ROOT, out / "gen/callers.json")
+    """gen/tradewind/callers.json: who may call what, from every service.yaml."""
+    callers.write(ROOT, out / "gen/tradewind/callers.json")
+
+
+def who_reviews(out: Path) -> None:
+    """.github/CODEOWNERS: who reviews what, from every service.yaml."""
+    owners.write(ROOT, out / ".github/CODEOWNERS")
 
 
 def edge(out: Path) -> None:
@@ -41,4 +46,4 @@ def edge(out: Path) -> None:
     )
 
 
-STEPS: tuple[Callable[[Path], None], ...] = (include, image, python, who_calls, edge)
+STEPS: tuple[Callable[[Path], None], ...] = (include, image, python, who_calls, who_reviews, edge)

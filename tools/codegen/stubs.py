@@ -8,8 +8,10 @@ import grpc_tools
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tools.codegen.scripts import SCRIPTS
+from tools.paths import ROOT
 
 _WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
+_THIRD_PARTY = ROOT / "third_party"
 
 
 def write_image(protos: Path, include: Path, target: Path) -> None:
@@ -26,6 +28,7 @@ def write_python(protos: Path, include: Path, target: Path) -> None:
     _protoc(protos, include, messages, [*names, "buf/validate/validate.proto"])
     stubs = [f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet,only_async:{target}", _plugin("mypy_grpc")]
     _protoc(protos, include, stubs, _with_services(target / "tradewind.binpb", names))
+    (target / "tradewind/py.typed").touch()
 
 
 def _names(protos: Path) -> list[str]:
@@ -42,5 +45,5 @@ def _plugin(name: str) -> str:
 
 
 def _protoc(protos: Path, include: Path, options: list[str], names: list[str]) -> None:
-    paths = [f"--proto_path={path}" for path in (protos, include, _WELL_KNOWN)]
+    paths = [f"--proto_path={path}" for path in (protos, include, _THIRD_PARTY, _WELL_KNOWN)]
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *paths, *options, *names], check=True)

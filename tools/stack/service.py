@@ -11,7 +11,6 @@ from typing import get_args, get_type_hints
 from chassis.contract.manifest import Manifest
 from chassis.core.secret import Secret
 from chassis.core.settings import RuntimeSettings
-from tools.paths import ROOT
 from tools.stack import secrets
 from tools.stack.health import is_serving
 from tools.stack.process import Program
@@ -76,7 +75,6 @@ def environment(
     inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     return {
         **inherited,
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'gen'}",
         "TRADEWIND_GRPC_ADDRESS": instance.address,
         "TRADEWIND_OPERATIONS_ADDRESS": instance.operations_address,
         "TRADEWIND_SECRETS_DIR": str(directory.secrets(instance.manifest.name)),

@@ -1,7 +1,6 @@
 """One process's connection to NATS: made in the background, and made again for ever."""
 
 import asyncio
-import json
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import nats.errors
+import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -75,12 +75,11 @@ class Broker:
         """Publish into a stream; return when the broker has it on its disk. Raises BrokerUnavailable."""
         self._require_connection()
         try:
-            answer = await self._client.request(subject, payload, timeout=STORE_SECONDS, headers=dict(headers))
+            await self._client.jetstream().publish(subject, payload, STORE_SECONDS, headers=dict(headers))
+        except nats.js.errors.APIError as error:
+            raise BrokerUnavailable(f"the broker refused a message: {error.description}") from error
         except (nats.errors.Error, OSError) as error:
             raise BrokerUnavailable(f"the broker did not store a message: {error!r}") from error
-        refusal = json.loads(answer.data).get("error")
-        if refusal:
-            raise BrokerUnavailable(f"the broker refused a message: {refusal.get('description')}")
 
     async def say(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
         """Send without waiting for an answer: it may get lost. Raises BrokerUnavailable."""

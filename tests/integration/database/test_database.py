@@ -26,7 +26,7 @@ from chassis.database import (
 )
 from chassis.database.sqlstate import StatementFault
 from tests.conftest import NewDatabase, embedded_postgres
-from tests.integration.turns import passing
+from tests.waiting import passing
 
 ADD = "INSERT INTO account (name, balance) VALUES (%(name)s, %(balance)s)"
 COUNT = "SELECT count(*) AS accounts FROM account"

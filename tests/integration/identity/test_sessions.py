@@ -181,7 +181,7 @@ async def test_a_lost_reply_is_not_taken_for_theft(identity: Identity) -> None:
     tokens = await identity.log_in()
     request = pb.RefreshSessionRequest(request_id=request_id(), refresh_token=tokens.refresh_token)
     replies = await asyncio.gather(*(identity.stub().RefreshSession(request) for _ in range(4)))
-    assert all(reply == replies[0] for reply in replies)
+    assert replies == [replies[0]] * len(replies)
     await identity.refresh(replies[0].tokens.refresh_token)
 
 

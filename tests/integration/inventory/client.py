@@ -52,7 +52,7 @@ class Inventory:
     async def stock(self, **on_hand: int) -> None:
         """Let so many come in."""
         answers = await self.count(*(line(sku, delta) for sku, delta in on_hand.items()))
-        assert all(answer.accepted for answer in answers)
+        assert [answer for answer in answers if not answer.accepted] == []
 
     async def available(self, *skus: str) -> list[tuple[int, int, int]]:
         """What is on hand, reserved and available of each."""

@@ -111,7 +111,7 @@ class TestAdjustStock:
         """A scanner that lost its connection sends everything again while the old stream is still at work."""
         lines = [line("TEAPOT", 1) for _ in range(50)]
         answers = await asyncio.gather(*(inventory.count(*lines) for _ in range(4)))
-        assert all(answer == answers[0] for answer in answers)
+        assert answers == [answers[0]] * len(answers)
         assert await inventory.available("TEAPOT") == [(50, 0, 50)]
 
     async def test_race_for_a_request_id_has_one_winner(self, inventory: Inventory) -> None:

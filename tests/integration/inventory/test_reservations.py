@@ -98,7 +98,7 @@ class TestReserve:
         order_id = new_id()
         answers = await asyncio.gather(*(inventory.reserve(order_id, TEAPOT=2) for _ in range(8)))
         assert await inventory.reserve(order_id, TEAPOT=2) == answers[0]
-        assert all(answer == answers[0] for answer in answers)
+        assert answers == [answers[0]] * len(answers)
         assert await inventory.available("TEAPOT") == [(5, 2, 3)]
         assert len(await inventory.facts()) == 1
 

@@ -12,6 +12,7 @@ from chassis.contract.manifest import Manifest
 from chassis.database import Database
 from chassis.messaging.broker import Broker
 from tests.conftest import Nats
+from tests.waiting import eventually
 from tradewind.orders.v1 import order_events_pb2
 
 PLACED = "tradewind.orders.v1.OrderPlaced"
@@ -66,13 +67,6 @@ async def running(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = 20.0) -> None:
-    """Return once the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 — what it waits for lies in another process
-            await asyncio.sleep(0.01)
 
 
 @dataclass(frozen=True)

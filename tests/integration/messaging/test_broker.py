@@ -12,7 +12,8 @@ from chassis.contract.manifest import Manifest
 from chassis.messaging import broker
 from chassis.messaging.broker import Broker, inbox_of, permissions, subject_of
 from tests.conftest import Nats
-from tests.integration.messaging.facts import CONFIRMED, LISTENER, PLACED, TELLER, eventually
+from tests.integration.messaging.facts import CONFIRMED, LISTENER, PLACED, TELLER
+from tests.waiting import eventually
 
 SILENT = Manifest("silent", "tests", "Says and hears nothing.", 3)
 

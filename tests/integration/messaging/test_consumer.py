@@ -30,13 +30,12 @@ from tests.integration.messaging.facts import (
     Told,
     confirmed,
     connected,
-    eventually,
     placed,
     running,
     tell,
 )
 from tests.integration.messaging.listener import Listener, consumer, hearing, listening
-from tests.integration.turns import passing
+from tests.waiting import eventually, passing
 from tools.stack.addresses import HOST
 from tradewind.orders.v1.order_events_pb2 import OrderPlaced
 

@@ -12,8 +12,9 @@ import pytest
 
 from chassis.database import Database
 from tests.conftest import Nats, NewDatabase
-from tests.integration.messaging.facts import LISTENER, TELLER, eventually, placed, stored, tell, unpublished
+from tests.integration.messaging.facts import LISTENER, TELLER, placed, stored, tell, unpublished
 from tests.integration.messaging.listener import Listener, listening
+from tests.waiting import eventually
 from tools.paths import ROOT
 
 KILLED = -9
@@ -97,7 +98,7 @@ async def process(role: str, database_url: str, broker_server: Nats, *, failpoin
         *(sys.executable, "-m", "tests.integration.messaging.fact_process", role),
         *(database_url, broker_server.url, broker_server.password(user)),
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}", "TRADEWIND_FAILPOINTS": failpoints},
+        env={**os.environ, "TRADEWIND_FAILPOINTS": failpoints},
         stdout=asyncio.subprocess.DEVNULL,
     )
 

@@ -22,13 +22,13 @@ from tests.integration.messaging.facts import (
     TELLER,
     confirmed,
     connected,
-    eventually,
     placed,
     running,
     stored,
     tell,
     unpublished,
 )
+from tests.waiting import eventually
 from tools.stack.addresses import HOST
 from tradewind.orders.v1.order_events_pb2 import OrderPlaced
 from tradewind.orders.v1.order_pb2 import OrderLine

@@ -22,7 +22,7 @@ from chassis.process.runtime import Runtime, Service
 from chassis.testing import ManualClock, RunningService, Tokens, running
 from services.notifications.__main__ import service as wiring
 from services.notifications.sender import FIRST_WAIT_SECONDS
-from tests.integration.messaging.facts import eventually
+from tests.waiting import eventually
 from tools.stack.addresses import HOST, free_port
 from tools.stack.mail import MailSink
 from tradewind.identity.v1.user_events_pb2 import UserRegistered

@@ -184,7 +184,6 @@ async def process(
         cwd=ROOT,
         env={
             **os.environ,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
             "TRADEWIND_SECRETS_DIR": str(secrets),
             "TRADEWIND_GRPC_ADDRESS": f"{HOST}:{free_port()}",
             "TRADEWIND_OPERATIONS_ADDRESS": f"{HOST}:{free_port()}",

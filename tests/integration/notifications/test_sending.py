@@ -11,8 +11,8 @@ from services.notifications import store
 from services.notifications.domain import MOST_ATTEMPTS, PendingMail
 from services.notifications.settings import Settings
 from tests.conftest import NewDatabase
-from tests.integration.messaging.facts import eventually
 from tests.integration.notifications.client import Mailbox, Notifications, User, mailbox_in, notifications_on, recording
+from tests.waiting import eventually
 from tools.stack.addresses import HOST
 from tradewind.notifications.v1.delivery_pb2 import (
     DELIVERY_STATE_FAILED,

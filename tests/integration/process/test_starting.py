@@ -16,7 +16,6 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.integration.processes import NO_KEYS
 from tests.integration.rpc.stub import InventoryServiceStub, availability, serving
-from tools.paths import ROOT
 from tools.stack.addresses import free_port
 from tools.stack.postgres import Postgres
 
@@ -35,7 +34,6 @@ def _start(secrets: Path, **variables: str) -> "subprocess.CompletedProcess[str]
     """Runs catalog until it ends, which it does at once when it cannot start."""
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'gen'}",
         "TRADEWIND_SECRETS_DIR": str(secrets),
         "TRADEWIND_GRPC_ADDRESS": f"127.0.0.1:{free_port()}",
         "TRADEWIND_OPERATIONS_ADDRESS": f"127.0.0.1:{free_port()}",

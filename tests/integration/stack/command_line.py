@@ -31,7 +31,7 @@ class CommandLine:
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
-            env={**os.environ, "TRADEWIND_STATE_DIR": str(self.directory.root), "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
+            env={**os.environ, "TRADEWIND_STATE_DIR": str(self.directory.root)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -170,7 +170,7 @@ def test_the_command_line_from_up_to_down(command_line: CommandLine) -> None:
     assert "There is no log of 'nobody'" in command_line("logs", "nobody").stderr
 
     processes = [command_line.record().supervisor, *command_line.record().processes]
-    assert all(orphans.find(process) for process in processes)
+    assert [process for process in processes if not orphans.find(process)] == []
     down = command_line("down")
     assert (down.returncode, down.stdout, down.stderr) == (0, "", "")
     assert not any(orphans.find(process) for process in processes)

@@ -1,5 +1,6 @@
 """The operations port: what it answers, and what it says of its own mistakes."""
 
+import gzip
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
@@ -42,6 +43,15 @@ def test_metrics_come_in_whatever_form_is_asked_for(port: int) -> None:
         status, content = _get(port, "/metrics", Accept=accept)
         assert status == 200
         assert b"process_cpu_seconds" in content
+
+
+def test_metrics_are_compressed_and_chosen_where_that_is_asked_for(port: int) -> None:
+    """As Prometheus asks for them."""
+    status, content = _get(port, "/metrics", **{"Accept-Encoding": "gzip"})
+    assert status == 200
+    assert b"process_cpu_seconds" in gzip.decompress(content)
+    status, content = _get(port, "/metrics?name[]=process_open_fds")
+    assert [line.split()[0] for line in content.splitlines() if not line.startswith(b"#")] == [b"process_open_fds"]
 
 
 def test_a_bug_in_a_route_is_a_line_of_the_log(port: int, capfd: pytest.CaptureFixture[str]) -> None:
