@@ -23,7 +23,7 @@ class Connection:
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
         self.channel = channel
-        self.metadata = (("authorization", f"Bearer {token}"),)
+        self.call_metadata = (("authorization", f"Bearer {token}"),)
 
     async def close(self) -> None:
         """Hang up."""

@@ -28,7 +28,7 @@ class DeadLetterCommands:
 
     def __init__(self, connection: Connection, console: Console) -> None:
         self._stub = DeadLetterServiceStub(connection.channel)
-        self._metadata = connection.metadata
+        self._metadata = connection.call_metadata
         self._console = console
 
     async def show_all(self) -> bool:

@@ -30,7 +30,7 @@ class SagaCommands:
 
     def __init__(self, connection: Connection, console: Console) -> None:
         self._stub = SagaServiceStub(connection.channel)
-        self._metadata = connection.metadata
+        self._metadata = connection.call_metadata
         self._console = console
 
     async def show_all(self, state: str, limit: int) -> bool:

@@ -249,7 +249,7 @@ async def test_facts_are_told_again_in_their_order(database: Database) -> None:
                 "UPDATE outbox SET published_at = created_at WHERE aggregate_version = %(version)s", version=version
             )
         since = (await reader.one("SELECT min(created_at) AS since FROM outbox"))["since"]
-        await reader.execute(outbox.SQL.publish_again, since=since, began_at=since + timedelta(days=1), batch=1)
+        await reader.execute(outbox.SQL.publish_again, since=since, published_before=since + timedelta(days=1), batch=1)
         waiting = await reader.all("SELECT aggregate_version FROM outbox WHERE published_at IS NULL")
     assert waiting == [{"aggregate_version": 1}]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import Message
 
+from chassis.core.secret import Secret
 from chassis.messaging.broker import Broker
 from tests.conftest import Nats, NewDatabase
 from tests.integration.messaging.facts import connected
@@ -72,7 +73,7 @@ async def notifications(new_database: NewDatabase, nats_server: Nats, mailbox: M
         new_database("notifications"),
         mailbox.address,
         nats_url=nats_server.url,
-        nats_password=nats_server.password("notifications"),
+        nats_password=Secret(nats_server.password("notifications")),
     ) as running:
         yield running
 

@@ -16,6 +16,7 @@ from tests.integration.orders.shop import Shop, fault
 from tradewind.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from tradewind.operations.v1 import replay_service_pb2
 from tradewind.operations.v1.replay_service_pb2_grpc import ReplayServiceStub
+from tradewind.orders.v1.order_pb2 import CancelReason
 
 
 async def test_a_dead_letter_is_listed_shown_redriven_and_discarded(
@@ -105,4 +106,4 @@ async def test_a_saga_is_listed_explained_retried_and_forced(shop: Shop, tmp_pat
     await shop.stuck(order_id)
     forced = await tool(orders, tmp_path, "sagas", "force", "orders", order_id, "backward", "--note", "gone")
     assert forced == (0, f"{order_id}: COMPENSATING\n", "")
-    assert (await shop.ended(order_id)).cancel_reason == "CANCELLED_BY_STAFF"
+    assert (await shop.ended(order_id)).cancel_reason == CancelReason.CANCEL_REASON_CANCELLED_BY_STAFF
