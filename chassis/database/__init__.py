@@ -1,7 +1,7 @@
 """A service's PostgreSQL database: the names a service uses. The pool, the transaction and the outbox row lie beside this file."""
 
 from chassis.database.database import Database, in_transaction, storable
-from chassis.database.pool import Command, Row
+from chassis.database.pipeline import Command, Row
 from chassis.database.sqlstate import (
     CheckViolation,
     ConstraintViolation,
@@ -11,17 +11,17 @@ from chassis.database.sqlstate import (
     TransactionConflict,
     UniqueViolation,
 )
-from chassis.database.transaction import NotToBeDoneError, Opening, Reader, Transaction
+from chassis.database.transaction import AlreadyProcessed, Guard, Reader, Transaction
 
 __all__ = [
+    "AlreadyProcessed",
     "CheckViolation",
     "Command",
     "ConstraintViolation",
     "Database",
     "DatabaseUnavailable",
     "ForeignKeyViolation",
-    "NotToBeDoneError",
-    "Opening",
+    "Guard",
     "Reader",
     "Row",
     "StatementTimeout",

@@ -7,9 +7,10 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from chassis.core.errors import TransientProblem
-from chassis.database.pool import Command, Pool, Result
+from chassis.database.pipeline import Command, Result
+from chassis.database.pool import Pool, Pooler
 from chassis.database.sqlstate import TransactionConflict
-from chassis.database.transaction import Opening, Reader, Transaction, run
+from chassis.database.transaction import Guard, Reader, Transaction, run
 
 T = TypeVar("T")
 
@@ -31,14 +32,23 @@ def storable(text: str) -> str:
 class Database:
     """One service's database."""
 
-    def __init__(self, url: str, *, name: str = "tradewind", max_connections: int = 10, max_waiting: int = 200) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str = "tradewind",
+        max_connections: int = 10,
+        max_waiting: int = 200,
+        pooler: Pooler = "none",
+    ) -> None:
         self.published = asyncio.Event()
         """Set whenever a transaction with facts has committed: what the relay waits for."""
-        self._pool = Pool(url, name=name, max_connections=max_connections, max_waiting=max_waiting)
+        self._pool = Pool(url, name=name, max_connections=max_connections, max_waiting=max_waiting, pooler=pooler)
 
     async def open(self) -> None:
         """Begin to connect; whether the database can be reached is told by `is_reachable`."""
         await self._pool.open()
+        self._pool.measure()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -54,24 +64,23 @@ class Database:
         return True
 
     @asynccontextmanager
-    async def read(self, opening: Opening | None = None) -> AsyncIterator[Reader]:
+    async def read(self) -> AsyncIterator[Reader]:
         """Single statements, each on its own; no connection is held between them.
 
-        One whose connection turns out to be dead is sent once more, so it must be a query, or idempotent. An opening
-        statement goes ahead of each, in its transaction; NotToBeDoneError when it is violated.
+        One whose connection turns out to be dead is sent once more, so it must be a query, or idempotent.
         """
-        yield _PoolReader(self._pool, opening)
+        yield _PoolReader(self._pool)
 
     @asynccontextmanager
-    async def transaction(self, opening: Opening | None = None) -> AsyncIterator[Transaction]:
+    async def transaction(self, guard: Guard | None = None) -> AsyncIterator[Transaction]:
         """BEGIN, the block, COMMIT; ROLLBACK when the block raises. Not to be nested.
 
-        Raises NotToBeDoneError when the opening statement is violated, which shows with the first result that the block
-        asks for, or at its end. No statement may take longer than the deadline of the current call leaves.
+        Raises the guard's failure when the guard does not hold, which shows with the first result that the block asks
+        for, or at its end. No statement may take longer than the deadline of the current call leaves.
         """
         if in_transaction():
             raise RuntimeError("this task has a transaction open already")
-        tx = Transaction(self._pool, opening)
+        tx = Transaction(self._pool, guard)
         _in_transaction.set(True)
         try:
             yield tx
@@ -95,15 +104,16 @@ class Database:
 
 
 class _PoolReader(Reader):
-    """Takes a connection for each statement. A result is complete when it arrives, so none is needed to read it."""
+    """Acquires a connection for each statement. A result is complete when it arrives, so none is needed to read it."""
 
-    def __init__(self, pool: Pool, opening: Opening | None) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._opening = opening
 
-    async def _run(self, command: Command) -> Result:
-        async def attempt() -> Result:
-            async with self._pool.lend() as connection:
-                return await run(connection, self._opening, command)
+    async def _run(self, *commands: Command) -> list[Result]:
+        limits = self._pool.limits()
 
-        return await self._pool.past_the_dead(attempt)
+        async def attempt() -> list[Result]:
+            async with self._pool.connection() as connection:
+                return (await run(connection, *limits, *commands))[len(limits) :]
+
+        return await self._pool.retry_on_stale_connection(attempt)

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from chassis.contract import descriptors
 from chassis.core import ids, traceparent
-from chassis.database.pool import Command
+from chassis.database.pipeline import Command
 from chassis.database.statements import Statements
 
 PARTITIONS = 16

@@ -34,6 +34,10 @@ class StatementTimeout(errors.DeadlineExceeded):
     reason = "STATEMENT_TIMEOUT"
 
 
+class GuardViolation(Exception):
+    """The SQL function `require` found a condition that does not hold, and ended the transaction: no fault of anybody's."""
+
+
 class ConstraintViolation(Exception):
     """A rule of the schema refused a row. Stores translate it into an error of the domain."""
 
@@ -58,13 +62,18 @@ class StatementFault(Exception):
     """A statement that cannot be right whatever the data: a bug of ours."""
 
 
+GUARD_VIOLATION = "TW001"
+"""The one SQLSTATE of our own: chassis/database/migrations/00070_require.sql. No class from I to Z is the standard's."""
+
 _PASSING = frozenset({"08", "53", "57", "58"})
 """The classes of errors that have nothing to do with the statement: connections, resources, operators, the system."""
 
 
-def translated(error: psycopg.Error) -> Exception:  # noqa: PLR0911 — a table, one line of it a return
+def translated(error: psycopg.Error) -> Exception:  # noqa: C901, PLR0911 — a table, one line of it a return
     """The error to raise `from None` in place of the driver's, which may quote a whole row: a log must not."""
     constraint = error.diag.constraint_name or error.diag.column_name or ""
+    if error.sqlstate == GUARD_VIOLATION:
+        return GuardViolation("a required condition does not hold")
     match error:
         case psycopg.errors.UniqueViolation():
             return UniqueViolation(constraint)
@@ -74,6 +83,9 @@ def translated(error: psycopg.Error) -> Exception:  # noqa: PLR0911 — a table,
             return CheckViolation(constraint)
         case psycopg.errors.SerializationFailure() | psycopg.errors.DeadlockDetected():
             return TransactionConflict("The transaction met another one; try again.")
+        case psycopg.errors.InvalidSqlStatementName():
+            # The server has forgotten what it had prepared, and this transaction was under way (pipeline.py).
+            return TransactionConflict("The transaction could not go on; try again.")
         case psycopg.errors.QueryCanceled():
             return StatementTimeout("The database did not answer in time.")
         case psycopg_pool.TooManyRequests():

@@ -12,8 +12,9 @@ from psycopg.pq import TransactionStatus
 
 from chassis.core import deadline
 from chassis.database import outbox
-from chassis.database.pool import LONGEST_STATEMENT_SECONDS, Command, Connection, Pool, Result, Row
-from chassis.database.sqlstate import ConstraintViolation, translated
+from chassis.database.pipeline import Command, Result, Row
+from chassis.database.pool import LONGEST_STATEMENT_SECONDS, Connection, Pool
+from chassis.database.sqlstate import GuardViolation, translated
 
 M = TypeVar("M", bound=Message)
 
@@ -22,16 +23,21 @@ COMMIT = Command("COMMIT")
 _ENDED = frozenset({TransactionStatus.IDLE, TransactionStatus.INERROR})
 
 
+class AlreadyProcessed(Exception):
+    """What the transaction was to do has been done before; it did nothing."""
+
+
 @dataclass(frozen=True)
-class Opening:
-    """A statement that finds out whether what follows is to be done at all: if not, it violates its constraint."""
+class Guard:
+    """The first statement of a transaction, which finds out whether the rest is to be done: if not, it raises in SQL.
+
+    It calls the chassis's SQL function `require` (chassis/database/migrations/00070_require.sql). The server skips all
+    that was sent behind a statement that fails, and so the guard, the effect and COMMIT may be one round trip.
+    """
 
     command: Command
-    constraint: str
-
-
-class NotToBeDoneError(Exception):
-    """The opening statement has found that nothing is to be done here, or not again; so nothing was."""
+    failure: type[Exception] = AlreadyProcessed
+    """What the transaction raises then."""
 
 
 class Reader(ABC):
@@ -39,7 +45,7 @@ class Reader(ABC):
 
     async def all(self, statement: LiteralString, /, **values: Any) -> list[Row]:
         """Every row."""
-        return (await self._run(Command(statement, values))).rows
+        return (await self._run(Command(statement, values)))[-1].rows
 
     async def first(self, statement: LiteralString, /, **values: Any) -> Row | None:
         """The first row, if there is one."""
@@ -55,28 +61,32 @@ class Reader(ABC):
 
     async def execute(self, statement: LiteralString, /, **values: Any) -> int:
         """The number of rows touched."""
-        return (await self._run(Command(statement, values))).touched
+        return (await self._run(Command(statement, values)))[-1].touched
+
+    async def each(self, *commands: Command) -> list[list[Row]]:
+        """Several statements in one round trip and one transaction: the rows of each."""
+        return [result.rows for result in await self._run(*commands)]
 
     @abstractmethod
-    async def _run(self, command: Command) -> Result:
-        """Send the statement and wait for all of its result."""
+    async def _run(self, *commands: Command) -> list[Result]:
+        """Send the statements together and wait for all of their results."""
 
 
 class Transaction(Reader):
     """What is done through it happens together, or not at all.
 
-    Nothing is sent before a result is asked for, or the end has come: the BEGIN and the opening statement travel with
-    the first statement, the closing ones with the COMMIT. Where no result is asked for, all of it is one round trip.
+    Nothing is sent before a result is asked for, or the end has come: BEGIN and the guard travel with the first
+    statement, those of `before_commit` with COMMIT. Where no result is asked for, all of it is one round trip.
     """
 
-    def __init__(self, pool: Pool, opening: Opening | None) -> None:
+    def __init__(self, pool: Pool, guard: Guard | None) -> None:
         self.answer: Message | None = None
         """The response given to `reply`."""
         self._pool = pool
-        self._opening = opening
+        self._guard = guard
         self._connection: Connection | None = None
         self._facts: list[Message] = []
-        self._closing: list[Command] = []
+        self._before_commit: list[Command] = []
         self._on_commit: list[Callable[[], None]] = []
 
     def publish(self, fact: Message) -> None:
@@ -88,9 +98,9 @@ class Transaction(Reader):
         self.answer = response
         return response
 
-    def closing(self, statement: LiteralString, /, **values: Any) -> None:
-        """Run a statement whose result nobody needs along with the COMMIT; its errors end the transaction."""
-        self._closing.append(Command(statement, values))
+    def before_commit(self, statement: LiteralString, /, **values: Any) -> None:
+        """Run a statement whose result nobody needs in the round trip of COMMIT; its error undoes the transaction."""
+        self._before_commit.append(Command(statement, values))
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call back as soon as the transaction has committed; never, if it does not."""
@@ -99,8 +109,8 @@ class Transaction(Reader):
     async def copy(self, statement: LiteralString, rows: AsyncIterable[Sequence[Any]]) -> int:
         """Feed rows to a `COPY … FROM STDIN`; return their number."""
         if self._connection is None:
-            await self._send()
-        cursor = self._opened().cursor()
+            await self._run()
+        cursor = self._begun().cursor()
         try:
             async with cursor.copy(statement) as copy:
                 async for row in rows:
@@ -115,11 +125,11 @@ class Transaction(Reader):
         return bool(self._facts)
 
     async def commit(self) -> None:
-        """The closing statements, the facts into the outbox, COMMIT: one round trip."""
+        """What `before_commit` was given, the facts into the outbox, COMMIT: one round trip."""
         if self._facts:
-            self._closing.append(outbox.insertion(self._facts))
-        if self._connection or self._opening or self._closing:
-            await self._send(*self._closing, COMMIT)
+            self._before_commit.append(outbox.insertion(self._facts))
+        if self._connection or self._guard or self._before_commit:
+            await self._run(*self._before_commit, COMMIT)
         for callback in self._on_commit:
             callback()
 
@@ -127,21 +137,18 @@ class Transaction(Reader):
         """Roll back what is uncommitted."""
         connection, self._connection = self._connection, None
         if connection:
-            await self._pool.give_back(connection)
+            await self._pool.release(connection)
 
-    async def _run(self, command: Command) -> Result:
-        return await self._send(command)
-
-    async def _send(self, *commands: Command) -> Result:
+    async def _run(self, *commands: Command) -> list[Result]:
         if self._connection:
-            return await run(self._opened(), None, *commands)
-        if COMMIT in commands and not self._opening:
+            return await run(self._begun(), *commands)
+        if COMMIT in commands and not self._guard:
             # If the connection dies it may have been committed, and nothing would tell: it is not sent again.
-            return await self._send_first(commands)
-        # So far nothing has happened; or if it has, the opening statement tells.
-        return await self._pool.past_the_dead(partial(self._send_first, commands))
+            return await self._begin(commands)
+        # So far nothing has happened; or if it has, the guard tells.
+        return await self._pool.retry_on_stale_connection(partial(self._begin, commands))
 
-    def _opened(self) -> Connection:
+    def _begun(self) -> Connection:
         """The connection, if the transaction on it goes on."""
         assert self._connection is not None
         # After a failure PostgreSQL answers COMMIT by rolling back, and does not call that an error. And if not even the
@@ -150,29 +157,24 @@ class Transaction(Reader):
             raise RuntimeError("a statement of this transaction failed, and its error was swallowed")
         return self._connection
 
-    async def _send_first(self, commands: Sequence[Command]) -> Result:
+    async def _begin(self, commands: Sequence[Command]) -> list[Result]:
+        """BEGIN, the time limits, the guard and the first statements: one round trip."""
         await self.end()  # the attempt before, if there was one
-        seconds = deadline.shrunk(LONGEST_STATEMENT_SECONDS)
-        self._connection = await self._pool.take()
-        return await run(self._connection, self._opening, *commands, begin=_beginning(seconds))
+        begin = [BEGIN, *self._pool.limits(deadline.shrunk(LONGEST_STATEMENT_SECONDS))]
+        if self._guard:
+            begin.append(self._guard.command)
+        self._connection = await self._pool.acquire()
+        try:
+            return (await run(self._connection, *begin, *commands))[len(begin) :]
+        except GuardViolation:
+            if self._guard is None:
+                raise
+            raise self._guard.failure from None
 
 
-async def run(
-    connection: Connection, opening: Opening | None, *commands: Command, begin: Sequence[Command] = ()
-) -> Result:
-    """What the last of the commands came to, all of them sent at once. Raises what `chassis.database.sqlstate` tells of."""
-    first = [opening.command] if opening else []
+async def run(connection: Connection, *commands: Command) -> list[Result]:
+    """What each of the commands came to, all of them sent at once. Raises what `chassis.database.sqlstate` tells of."""
     try:
-        return await connection.run(*begin, *first, *commands)
+        return await connection.statements.run(*commands)
     except psycopg.Error as error:
-        problem = translated(error)
-        if opening and isinstance(problem, ConstraintViolation) and problem.constraint == opening.constraint:
-            raise NotToBeDoneError from None
-        raise problem from None
-
-
-def _beginning(seconds: float) -> Sequence[Command]:
-    """BEGIN, with the longest time a statement may take."""
-    if seconds >= LONGEST_STATEMENT_SECONDS:
-        return [BEGIN]  # that is what every connection allows
-    return [BEGIN, Command(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")]
+        raise translated(error) from None

@@ -105,7 +105,7 @@ class DeadLetters:
     ) -> None:
         """Keep a message. One that had died before has died again."""
         async with self._database.transaction() as tx:
-            tx.closing(
+            tx.before_commit(
                 SQL.bury,
                 event_id=storable(event_id),
                 consumer=consumer,

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from chassis.contract import descriptors
 from chassis.core import traceparent
-from chassis.database import Command, Database, NotToBeDoneError, Opening, Transaction
+from chassis.database import AlreadyProcessed, Command, Database, Guard, Transaction
 from chassis.database.statements import Statements
 from chassis.messaging.broker import type_said_on
 
@@ -114,13 +114,13 @@ class Inbox:
         event, handler, subscription = self._route(received)
         message, fact = _read(received, event)
         traceparent.carry(fact.traceparent)
-        arriving = Opening(Command(SQL.arrive, {"event_id": fact.id, "consumer": self._consumer}), "inbox_pkey")
+        arriving = Guard(Command(SQL.arrive, {"event_id": fact.id, "consumer": self._consumer}))
         try:
             async with self._database.transaction(arriving) as tx:
                 if subscription.contiguous:
                     await self._advance(tx, fact, accept_gap=accept_gap)
                 await handler(tx, message, fact)
-        except NotToBeDoneError:
+        except AlreadyProcessed:
             return False
         return True
 

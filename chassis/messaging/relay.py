@@ -116,7 +116,7 @@ class Relay:
             facts = await tx.all(SQL.next_facts, taken=taken, batch=FACTS_PER_PARTITION)
             stored, problem = await self._store(facts)
             await failpoints.reach("relay.after_publish")
-            tx.closing(SQL.mark_published, event_ids=stored)
+            tx.before_commit(SQL.mark_published, event_ids=stored)
         if problem is not None:
             raise problem
         return len(facts) >= FACTS_PER_PARTITION

@@ -14,7 +14,7 @@ from chassis.contract.descriptors import Method
 from chassis.core import errors
 
 if TYPE_CHECKING:
-    from chassis.database import Reader, Transaction
+    from chassis.database import Transaction
     from chassis.rpc.idempotency import Once
 
 
@@ -87,25 +87,14 @@ class Call:
         return self.principal
 
     def once(self, *, keep_forever: bool = False) -> "AbstractAsyncContextManager[Transaction]":
-        """A transaction that claims the request's id; a repeat gets the stored answer instead of entering it.
+        """A transaction that claims the request's id. A repeat does not come so far: its answer was looked up before.
 
         Answer with `return tx.reply(message)` inside. A permanent Problem raised inside is stored as the answer too,
         with its effects rolled back; a transient one is not. Answers are kept seven days, or for ever.
         """
-        return self._once(keep_forever=keep_forever)
-
-    def unanswered(self) -> "AbstractAsyncContextManager[Reader]":
-        """Statements ahead of `once`, for work outside of any transaction that is not to be done for a repeat.
-
-        A repeat gets the stored answer as soon as one is run.
-        """
-        return self._once.unanswered()
-
-    @property
-    def _once(self) -> "Once":
         if self.once_factory is None:
             raise TypeError(f"{self.method.name} has no request_id to remember its answer by")
-        return self.once_factory
+        return self.once_factory(keep_forever=keep_forever)
 
     def time_left(self) -> float:
         """Seconds until the caller's deadline; infinite when it set none."""

@@ -1,7 +1,8 @@
 """The store of idempotency keys: an effect and its answer are kept together, so that a request sent again gets the first answer.
 
-The claim on the request's id, the effect, its facts and the answer are one transaction. A duplicate that comes while
-the first is at work waits for it at the claim's unique key; one that comes later is answered at once.
+The stored answer is looked up before anything is done for a request. Then the claim on the request's id (the idempotency
+key), the effect, its facts and the answer are one transaction. A duplicate that comes while the first is at work waits
+for it at the claim's unique key; one that comes later is answered at once, whoever else cannot be reached then.
 """
 
 from collections.abc import AsyncIterator
@@ -17,12 +18,11 @@ from chassis.contract import status
 from chassis.contract.descriptors import Method
 from chassis.core import errors, ids
 from chassis.core.sealing import Authenticator, Keyring, Sealer, UnknownKey
-from chassis.database import Command, Database, NotToBeDoneError, Opening, Reader, Row, Transaction
+from chassis.database import AlreadyProcessed, Command, Database, Guard, Row, Transaction
 from chassis.database.statements import Statements
 
 KEPT = timedelta(days=7)
 SWEEP_BATCH = 5_000
-_KEY = "request_pkey"
 
 SQL = Statements("chassis.rpc", "sql/request.sql")
 
@@ -52,10 +52,6 @@ class Once(Protocol):
 
     def __call__(self, *, keep_forever: bool = False) -> AbstractAsyncContextManager[Transaction]:
         """The transaction that holds the claim, or the answer given before as an exception."""
-        ...
-
-    def unanswered(self) -> AbstractAsyncContextManager[Reader]:
-        """Statements ahead of the claim, or the answer given before as an exception."""
         ...
 
 
@@ -122,8 +118,8 @@ class RequestStore:
                         raise
                     final = problem
                 reply, refusal = (None, _serialized(final)) if final else (self._kept(claim, tx), None)
-                tx.closing(SQL.keep_answer, **claim.key.columns, reply=reply, refusal=refusal)
-        except NotToBeDoneError:
+                tx.before_commit(SQL.keep_answer, **claim.key.columns, reply=reply, refusal=refusal)
+        except AlreadyProcessed:
             raise await self._stored_answer(claim) from None
         except errors.Problem as problem:
             if not problem.is_transient:
@@ -132,14 +128,12 @@ class RequestStore:
         if final:
             raise final
 
-    @asynccontextmanager
-    async def unanswered(self, claim: Claim) -> AsyncIterator[Reader]:
-        """Statements of a claim that has no answer yet. For one that has, raises what `once` would raise."""
-        try:
-            async with self._database.read(Opening(Command(SQL.is_unanswered, claim.key.columns), _KEY)) as reader:
-                yield reader
-        except NotToBeDoneError:
-            raise await self._stored_answer(claim) from None
+    async def replay(self, claim: Claim) -> None:
+        """Look the answer up, before any work is done. Raises what `once` would raise for a claim that has one."""
+        async with self._database.read() as reader:
+            stored = await reader.first(SQL.stored_answer, **claim.key.columns)
+        if stored:
+            raise self._answer(claim, stored)
 
     async def sweep(self) -> None:
         """Forget the answers nobody will ask for again."""
@@ -153,20 +147,23 @@ class RequestStore:
                 _claiming(claim, keep_forever=keep_forever, refusal=_serialized(problem))
             ):
                 pass
-        except NotToBeDoneError:
+        except AlreadyProcessed:
             # It had its answer, or a duplicate has given one since the rollback let go of the claim.
             raise await self._stored_answer(claim) from problem
 
     async def _stored_answer(self, claim: Claim) -> Exception:
         async with self._database.read() as reader:
             stored = await reader.one(SQL.stored_answer, **claim.key.columns)
+        return self._answer(claim, stored)
+
+    def _answer(self, claim: Claim, stored: Row) -> Exception:
         try:
-            return self._answer(claim, stored)
+            return self._opened(claim, stored)
         except UnknownKey:
             # In the middle of a rotation another process may have it. The effect is not repeated for want of a key.
             return ReplyKeyUnknown("this request was answered, and the key of its answer is not known here")
 
-    def _answer(self, claim: Claim, stored: Row) -> Exception:
+    def _opened(self, claim: Claim, stored: Row) -> Exception:
         if not self._fingerprints.is_authentic(bytes(stored["fingerprint"]), claim.content):
             return RequestIdReused("this request_id was used before with other content")
         if stored["refusal"] is not None:
@@ -187,10 +184,10 @@ class RequestStore:
         return self._replies.open(reply, _context(claim.key))
 
 
-def _claiming(claim: Claim, *, keep_forever: bool, refusal: bytes | None = None) -> Opening:
+def _claiming(claim: Claim, *, keep_forever: bool, refusal: bytes | None = None) -> Guard:
     """What takes hold of a claim, unless it has its answer."""
     values = {**claim.key.columns, "fingerprint": claim.fingerprint, "kept_forever": keep_forever, "refusal": refusal}
-    return Opening(Command(SQL.claim, values), _KEY)
+    return Guard(Command(SQL.claim, values))
 
 
 def _serialized(problem: errors.Problem) -> bytes:

@@ -18,9 +18,10 @@ from typing import Generic, TypeVar
 
 from chassis.core import errors, failpoints, ids, logs, traceparent
 from chassis.core.clock import Clock
-from chassis.database import Database, NotToBeDoneError, Row, Transaction, storable
+from chassis.database import Database, Row, Transaction, storable
 from chassis.saga import metrics, store
 from chassis.saga.definition import Definition
+from chassis.saga.errors import FenceLost
 from chassis.saga.events import Event, Failed, Refused, Resumed, Succeeded, Wish
 from chassis.saga.machine import Direction, Run, State, Transition, advance, begin
 from chassis.saga.plan import Plan
@@ -136,7 +137,7 @@ class Driver(Generic[T]):
         try:
             while self._is_open and isinstance(held.transition.command, Run):
                 await self._step(held, held.transition.command)
-        except NotToBeDoneError:
+        except FenceLost:
             # Somebody else has the saga now.
             metrics.LOST.labels(self.plan.kind).inc()
             log.info("saga_lost", saga_id=held.saga_id)

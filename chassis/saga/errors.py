@@ -3,6 +3,10 @@
 from chassis.core import errors
 
 
+class FenceLost(Exception):
+    """Another driver has claimed the saga since its fence (the fencing token) was read: this one must let go of it."""
+
+
 class CancelTooLate(errors.FailedPrecondition):
     """The saga has reached its point of no return, or has ended."""
 

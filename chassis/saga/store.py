@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from chassis.database import Command, Opening, Reader, Row, Transaction
+from chassis.database import Command, Guard, Reader, Row, Transaction
 from chassis.database.statements import Statements
 from chassis.saga.encoding import from_json, to_json
-from chassis.saga.errors import SagaNotFound, SagaUnreadable
+from chassis.saga.errors import FenceLost, SagaNotFound, SagaUnreadable
 from chassis.saga.machine import State, Status
 from chassis.saga.plan import Plan
 
@@ -68,7 +68,7 @@ class Unfinished:
 
 def start(tx: Transaction, plan: Plan, state: State, data: Json, lease: Lease, traceparent: str, now: datetime) -> None:
     """Insert a new saga, in the round trip of the COMMIT."""
-    tx.closing(
+    tx.before_commit(
         SQL.start,
         saga_id=state.seed,
         kind=plan.kind,
@@ -82,11 +82,11 @@ def start(tx: Transaction, plan: Plan, state: State, data: Json, lease: Lease, t
     )
 
 
-def move(plan: Plan, state: State, fence: int, now: datetime) -> Opening:
-    """What moves a saga on, if the fence still stands."""
+def move(plan: Plan, state: State, fence: int, now: datetime) -> Guard:
+    """What moves a saga on, if the fence still stands; FenceLost is raised if it does not."""
     goes_on = state.status in {Status.RUNNING, Status.COMPENSATING} and state.wake_at is None
     values = {"fence": fence, "goes_on": goes_on, "wake_at": state.wake_at}
-    return Opening(Command(SQL.move, _moved(plan, state, now) | values), "fence")
+    return Guard(Command(SQL.move, _moved(plan, state, now) | values), FenceLost)
 
 
 async def turn(tx: Transaction, plan: Plan, state: State, lease: Lease | None, now: datetime) -> None:

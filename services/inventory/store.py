@@ -52,7 +52,7 @@ async def move(tx: Transaction, order_id: str, aim: State, *, expires_at: dateti
 
 def prolong(tx: Transaction, move: Move, expires_at: datetime) -> Move:
     """Let a reservation that is held already, and is locked, be held for longer."""
-    tx.closing(SQL.prolong, order_id=move.reservation.order_id, expires_at=expires_at)
+    tx.before_commit(SQL.prolong, order_id=move.reservation.order_id, expires_at=expires_at)
     return replace(move, reservation=replace(move.reservation, expires_at=expires_at))
 
 

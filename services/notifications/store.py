@@ -25,7 +25,7 @@ SQL = Statements("services.notifications")
 
 def add_recipient(tx: Transaction, recipient: Recipient) -> None:
     """Remember where a user can be written to; along with the commit."""
-    tx.closing(
+    tx.before_commit(
         SQL.add_recipient,
         user_id=recipient.user_id,
         email=recipient.email,
@@ -35,7 +35,7 @@ def add_recipient(tx: Transaction, recipient: Recipient) -> None:
 
 def queue(tx: Transaction, delivery: Delivery, event_id: str, order: Order | None) -> None:
     """Queue a delivery along with the commit: suppressed if its topic is muted, not at all if its fact was told before."""
-    tx.closing(
+    tx.before_commit(
         SQL.queue,
         delivery_id=delivery.delivery_id,
         event_id=event_id,
@@ -99,7 +99,7 @@ async def lock_delivery(tx: Transaction, delivery_id: str) -> Delivery | None:
 
 def queue_again(tx: Transaction, delivery: Delivery) -> None:
     """Queue a delivery that this transaction holds once more, along with the commit."""
-    tx.closing(SQL.queue_again, delivery_id=delivery.delivery_id, due_at=delivery.due_at)
+    tx.before_commit(SQL.queue_again, delivery_id=delivery.delivery_id, due_at=delivery.due_at)
 
 
 async def forget(reader: Reader, created_before: datetime, *, at_most: int) -> int:
@@ -120,7 +120,7 @@ async def lock_preferences(tx: Transaction, user_id: str) -> Preferences:
 
 def save_preferences(tx: Transaction, preferences: Preferences) -> None:
     """Store preferences that this transaction holds, along with the commit."""
-    tx.closing(
+    tx.before_commit(
         SQL.save_preferences,
         user_id=preferences.user_id,
         muted_topics=sorted(topic.value for topic in preferences.muted_topics),

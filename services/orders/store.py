@@ -24,7 +24,7 @@ def place(tx: Transaction, order: Order) -> None:
         "placed_at": order.placed_at,
     }
     payload = {**columns, "lines": lines, "placed_at": order.placed_at.isoformat()}
-    tx.closing(SQL.place_order, **columns, payload=json.dumps(payload))
+    tx.before_commit(SQL.place_order, **columns, payload=json.dumps(payload))
 
 
 def append(tx: Transaction, order: Order, happened: Sequence[Progress]) -> None:
@@ -32,7 +32,7 @@ def append(tx: Transaction, order: Order, happened: Sequence[Progress]) -> None:
 
     The COMMIT fails when something else happened to the order since it was read.
     """
-    tx.closing(
+    tx.before_commit(
         SQL.append,
         order_id=order.order_id,
         versions=[progress.version for progress in happened],

@@ -15,7 +15,7 @@ DEFAULT_PAGE_SIZE = 50
 class PaymentServicer:
     """tradewind.payments.v1.PaymentService.
 
-    A repeat that has its answer gets it before the provider is asked; the answer is kept with the outcome, for ever.
+    The provider is asked before the transaction that keeps its outcome, for ever, together with the answer.
     """
 
     def __init__(self, usecases: UseCases, pages: Pages) -> None:
@@ -25,28 +25,28 @@ class PaymentServicer:
     async def AuthorizePayment(self, request: pb.AuthorizePaymentRequest, call: Call) -> pb.AuthorizePaymentResponse:
         """Hold the amount of an order."""
         amount = Money(request.amount.currency_code, request.amount.minor_units)
-        outcome = await self._usecases.authorize(call.unanswered(), request.order_id, amount, request.payment_token)
+        outcome = await self._usecases.authorize(request.order_id, amount, request.payment_token)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
             return tx.reply(pb.AuthorizePaymentResponse(payment=_payment_message(payment)))
 
     async def CapturePayment(self, request: pb.CapturePaymentRequest, call: Call) -> pb.CapturePaymentResponse:
         """Take the held amount."""
-        outcome = await self._usecases.capture(call.unanswered(), request.order_id)
+        outcome = await self._usecases.capture(request.order_id)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
             return tx.reply(pb.CapturePaymentResponse(payment=_payment_message(payment)))
 
     async def VoidPayment(self, request: pb.VoidPaymentRequest, call: Call) -> pb.VoidPaymentResponse:
         """Give up the hold."""
-        outcome = await self._usecases.void(call.unanswered(), request.order_id)
+        outcome = await self._usecases.void(request.order_id)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
             return tx.reply(pb.VoidPaymentResponse(payment=_payment_message(payment)))
 
     async def RefundPayment(self, request: pb.RefundPaymentRequest, call: Call) -> pb.RefundPaymentResponse:
         """Give the taken amount back."""
-        outcome = await self._usecases.refund(call.unanswered(), request.order_id)
+        outcome = await self._usecases.refund(request.order_id)
         async with call.once(keep_forever=True) as tx:
             payment = await self._usecases.record(tx, outcome)
             return tx.reply(pb.RefundPaymentResponse(payment=_payment_message(payment)))

@@ -4,14 +4,12 @@ The provider is never asked inside a transaction. Asking leaves a trace first (t
 did can stay unknown: the next call finds it out, or the background does.
 """
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 from chassis.core import errors, failpoints, logs
 from chassis.core.clock import Clock
-from chassis.database import Database, Reader, Transaction
+from chassis.database import Database, Transaction
 from services.payments import publisher, store
 from services.payments.domain import Charge, Intent, LedgerEntry, Money, Payment, PaymentNotFound
 from services.payments.peers import Provider
@@ -20,9 +18,6 @@ from services.payments.settings import Settings
 OVERDUE_AT_ONCE = 20
 
 log = logs.logger(__name__)
-
-Ahead: TypeAlias = AbstractAsyncContextManager[Reader]
-"""Statements of a call that has no answer yet: it then asks the provider outside of any transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +43,10 @@ class UseCases:
         self._ask_again_after = timedelta(seconds=settings.ask_again_seconds)
         self._abandon_after = timedelta(seconds=settings.abandon_seconds)
 
-    async def authorize(self, unanswered: Ahead, order_id: str, amount: Money, payment_token: str) -> Outcome:
+    async def authorize(self, order_id: str, amount: Money, payment_token: str) -> Outcome:
         """Ask the provider to hold the amount, unless the order has its payment already."""
         now = self._clock.now()
-        async with unanswered as reader:
+        async with self._database.read() as reader:
             seen = await store.intend_authorization(
                 reader, order_id, amount, now=now, ask_again_at=now + self._ask_again_after
             )
@@ -61,9 +56,9 @@ class UseCases:
         await failpoints.reach("payments.authorize.after_provider")
         return Outcome(Intent.AUTHORIZE, seen, charge, amount)
 
-    async def capture(self, unanswered: Ahead, order_id: str) -> Outcome:
+    async def capture(self, order_id: str) -> Outcome:
         """Ask the provider to take the amount, if it is held."""
-        async with unanswered as reader:
+        async with self._database.read() as reader:
             seen = await store.intend_capture(reader, order_id, ask_again_at=self._clock.now() + self._ask_again_after)
         if seen is None or seen.intent is not Intent.CAPTURE:
             return Outcome(Intent.CAPTURE, seen)
@@ -71,18 +66,18 @@ class UseCases:
         await failpoints.reach("payments.capture.after_provider")
         return Outcome(Intent.CAPTURE, seen, charge)
 
-    async def void(self, unanswered: Ahead, order_id: str) -> Outcome:
+    async def void(self, order_id: str) -> Outcome:
         """Ask the provider to give up the hold; an order without a payment gets one that is closed."""
-        seen = await self._intend_undoing(unanswered, order_id, Intent.VOID)
+        seen = await self._intend_undoing(order_id, Intent.VOID)
         if seen.intent is not Intent.VOID:
             return Outcome(Intent.VOID, seen)
         charge = await self._provider.void(seen.order_id)
         await failpoints.reach("payments.void.after_provider")
         return Outcome(Intent.VOID, seen, charge)
 
-    async def refund(self, unanswered: Ahead, order_id: str) -> Outcome:
+    async def refund(self, order_id: str) -> Outcome:
         """Ask the provider to give back what it took, or to give up what it holds."""
-        seen = await self._intend_undoing(unanswered, order_id, Intent.REFUND)
+        seen = await self._intend_undoing(order_id, Intent.REFUND)
         if seen.intent is not Intent.REFUND:
             return Outcome(Intent.REFUND, seen)
         charge = await self._provider.refund(seen.order_id)
@@ -160,9 +155,9 @@ class UseCases:
             return await self._provider.void(payment.order_id)
         return charge
 
-    async def _intend_undoing(self, unanswered: Ahead, order_id: str, intent: Intent) -> Payment:
+    async def _intend_undoing(self, order_id: str, intent: Intent) -> Payment:
         now = self._clock.now()
-        async with unanswered as reader:
+        async with self._database.read() as reader:
             return await store.intend_undoing(
                 reader, order_id, intent, now=now, ask_again_at=now + self._ask_again_after
             )

@@ -1,8 +1,14 @@
 -- Facts as they come in.
 
--- Violates inbox_pkey when the fact has taken effect before. Waits for another transaction that handles the same fact.
+-- A guard: ends the transaction when the fact has taken effect before. ON CONFLICT waits for another transaction that
+-- handles the same fact: if that one commits, nothing is inserted here and `require` raises.
 -- name: arrive
-INSERT INTO inbox (event_id, consumer) VALUES (%(event_id)s, %(consumer)s);
+WITH arrived AS (
+    INSERT INTO inbox (event_id, consumer) VALUES (%(event_id)s, %(consumer)s)
+    ON CONFLICT DO NOTHING
+    RETURNING event_id
+)
+SELECT require(EXISTS (SELECT FROM arrived));
 
 -- No row: an earlier fact about the aggregate has not been heard yet. One that comes late changes nothing.
 -- name: advance

@@ -4,14 +4,14 @@ from contextlib import AbstractAsyncContextManager
 
 from chassis.contract.descriptors import Caller
 from chassis.core import failpoints
-from chassis.database import Reader, Transaction
+from chassis.database import Transaction
 from chassis.rpc.call import Call
 from chassis.rpc.idempotency import Claim, Replay, RequestStore
 from chassis.rpc.interceptor import Proceed
 
 
 class AnswerOnce:
-    """Lets a servicer claim its request with `call.once()`, and sends the stored answer to a repeat."""
+    """Looks the stored answer up before any work is done, and lets a servicer claim its request with `call.once()`."""
 
     def __init__(self, requests: RequestStore) -> None:
         self._requests = requests
@@ -21,8 +21,13 @@ class AnswerOnce:
         if not call.method.has_request_id or call.method.client_streaming:
             await proceed(call)
             return
-        call.once_factory = once = _Once(self._requests, call)
+        assert call.request is not None
+        claim = self._requests.claim(_principal(call), call.method, call.request)
+        call.once_factory = once = _Once(self._requests, claim)
         try:
+            # Strangers are known by the work alone: a login's password is asked for again, whatever has been answered.
+            if call.method.caller is not Caller.ANYONE:
+                await self._requests.replay(claim)
             await proceed(call)
         except Replay as replay:
             call.reply = replay.reply
@@ -34,24 +39,16 @@ class AnswerOnce:
 
 
 class _Once:
-    """The store, bound to one call."""
+    """The store, bound to one claim."""
 
-    def __init__(self, requests: RequestStore, call: Call) -> None:
+    def __init__(self, requests: RequestStore, claim: Claim) -> None:
         self._requests = requests
-        self._call = call
+        self._claim = claim
         self.is_used = False
 
     def __call__(self, *, keep_forever: bool = False) -> AbstractAsyncContextManager[Transaction]:
         self.is_used = True
-        return self._requests.once(self._claim(), keep_forever=keep_forever)
-
-    def unanswered(self) -> AbstractAsyncContextManager[Reader]:
-        return self._requests.unanswered(self._claim())
-
-    def _claim(self) -> Claim:
-        call = self._call
-        assert call.request is not None
-        return self._requests.claim(_principal(call), call.method, call.request)
+        return self._requests.once(self._claim, keep_forever=keep_forever)
 
 
 def _principal(call: Call) -> str:

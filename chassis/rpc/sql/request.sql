@@ -1,14 +1,15 @@
 -- What has been answered to which request. A claim waits for a transaction that holds the same one.
 
 -- name: claim
--- Violates request_pkey when the request has been answered.
-INSERT INTO request (principal, method, request_id, fingerprint, kept_forever, refusal)
-VALUES (%(principal)s, %(method)s, %(request_id)s, %(fingerprint)s, %(kept_forever)s, %(refusal)s);
-
--- name: is_unanswered
--- Violates request_pkey when the request has been answered: nothing else has a row that could be inserted twice.
-INSERT INTO request SELECT * FROM request
-WHERE principal = %(principal)s AND method = %(method)s AND request_id = %(request_id)s;
+-- A guard: ends the transaction when the request has been answered. ON CONFLICT waits for a transaction that holds the
+-- same claim; if that one commits, nothing is inserted here and `require` raises; if it rolls back, the claim is ours.
+WITH claimed AS (
+    INSERT INTO request (principal, method, request_id, fingerprint, kept_forever, refusal)
+    VALUES (%(principal)s, %(method)s, %(request_id)s, %(fingerprint)s, %(kept_forever)s, %(refusal)s)
+    ON CONFLICT DO NOTHING
+    RETURNING request_id
+)
+SELECT require(EXISTS (SELECT FROM claimed));
 
 -- name: keep_answer
 UPDATE request SET reply = %(reply)s, refusal = %(refusal)s

@@ -6,17 +6,22 @@ VALUES (
 )
 
 -- name: move
--- Under another fence than the one that was read, it would become null, which its column refuses. A saga that goes on
--- keeps its lease, which may just have been renewed; one that waits or rests gives it up.
-UPDATE saga
-SET status = %(status)s,
-    state = %(state)s::jsonb,
-    data = CASE WHEN %(is_final)s THEN NULL ELSE data END,
-    fence = CASE WHEN fence = %(fence)s THEN fence + 1 END,
-    owner = CASE WHEN %(goes_on)s THEN owner END,
-    due_at = CASE WHEN %(goes_on)s THEN due_at ELSE %(wake_at)s::timestamptz END,
-    updated_at = %(now)s
-WHERE saga_id = %(saga_id)s
+-- A guard: ends the transaction when the fence (the fencing token) is no longer the one that was read, for then somebody
+-- else drives the saga. A saga that goes on keeps its lease, which may just have been renewed; one that waits or rests
+-- gives it up.
+WITH moved AS (
+    UPDATE saga
+    SET status = %(status)s,
+        state = %(state)s::jsonb,
+        data = CASE WHEN %(is_final)s THEN NULL ELSE data END,
+        fence = fence + 1,
+        owner = CASE WHEN %(goes_on)s THEN owner END,
+        due_at = CASE WHEN %(goes_on)s THEN due_at ELSE %(wake_at)s::timestamptz END,
+        updated_at = %(now)s
+    WHERE saga_id = %(saga_id)s AND fence = %(fence)s
+    RETURNING saga_id
+)
+SELECT require(EXISTS (SELECT FROM moved))
 
 -- name: claim
 -- The lease of a dead owner has run out, or a pause is over.

@@ -5,19 +5,24 @@ import os
 import random
 import signal
 import traceback
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import LiteralString
 
 import pytest
+from psycopg.types.json import Json
 
 from chassis.core import deadline
 from chassis.database import (
+    AlreadyProcessed,
     CheckViolation,
     Command,
     Database,
     DatabaseUnavailable,
-    NotToBeDoneError,
-    Opening,
+    Guard,
     StatementTimeout,
     Transaction,
     TransactionConflict,
@@ -27,8 +32,16 @@ from chassis.database import (
 from chassis.database.sqlstate import StatementFault
 from tests.conftest import NewDatabase, embedded_postgres
 from tests.waiting import passing
+from tools.paths import ROOT
+from tools.stack.databases import migrate
 
 ADD = "INSERT INTO account (name, balance) VALUES (%(name)s, %(balance)s)"
+ADD_ONCE = """
+    WITH added AS (
+        INSERT INTO account (name, balance) VALUES (%(name)s, %(balance)s) ON CONFLICT DO NOTHING RETURNING name
+    )
+    SELECT require(EXISTS (SELECT FROM added))
+"""
 COUNT = "SELECT count(*) AS accounts FROM account"
 
 
@@ -51,80 +64,71 @@ async def accounts(database: Database) -> int:
 
 
 async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
-    """Effect and closing statements are undone together."""
+    """Effect and what was to run before the commit are undone together."""
     with pytest.raises(ValueError, match="no"):
         async with database.transaction() as tx:
             await tx.execute(ADD, name="ada", balance=1)
-            tx.closing(ADD, name="bob", balance=1)
+            tx.before_commit(ADD, name="bob", balance=1)
             raise ValueError("no")
     assert await accounts(database) == 0
 
 
-def opening_account(name: str) -> Opening:
+def new_account(name: str) -> Guard:
     """Not to be done for a name that has one."""
-    return Opening(Command(ADD, {"name": name, "balance": 1}), "account_pkey")
+    return Guard(Command(ADD_ONCE, {"name": name, "balance": 1}))
 
 
-async def test_the_opening_statement_is_undone_with_the_rest(database: Database) -> None:
+async def test_a_guard_is_undone_with_the_rest(database: Database) -> None:
     """It is part of the transaction."""
     with pytest.raises(ValueError, match="no"):
-        async with database.transaction(opening_account("it's")) as tx:
+        async with database.transaction(new_account("it's")) as tx:
             assert await tx.one(COUNT) == {"accounts": 1}
             raise ValueError("no")
     assert await accounts(database) == 0
 
 
-async def test_the_opening_statement_takes_effect_where_nothing_else_is_done(database: Database) -> None:
+async def test_a_guard_takes_effect_where_nothing_else_is_done(database: Database) -> None:
     """A block may have no more to say."""
-    async with database.transaction(opening_account("ada")):
+    async with database.transaction(new_account("ada")):
         pass
     assert await accounts(database) == 1
 
 
-async def test_a_transaction_that_is_not_to_be_done_does_nothing(database: Database) -> None:
+async def test_a_transaction_whose_guard_does_not_hold_does_nothing(database: Database) -> None:
     """Whether that shows with its first result or at its end."""
-    async with database.transaction(opening_account("ada")):
+    async with database.transaction(new_account("ada")):
         pass
-    with pytest.raises(NotToBeDoneError):
-        async with database.transaction(opening_account("ada")) as tx:
-            tx.closing(ADD, name="bob", balance=1)
-    with pytest.raises(NotToBeDoneError):
-        async with database.transaction(opening_account("ada")) as tx:
+    with pytest.raises(AlreadyProcessed):
+        async with database.transaction(new_account("ada")) as tx:
+            tx.before_commit(ADD, name="bob", balance=1)
+    with pytest.raises(AlreadyProcessed):
+        async with database.transaction(new_account("ada")) as tx:
             await tx.execute(ADD, name="bob", balance=1)
     assert await accounts(database) == 1
 
 
-async def test_a_statement_that_is_not_to_be_run_does_nothing(database: Database) -> None:
-    """The opening statement goes ahead of single ones too."""
-    async with database.read(opening_account("ada")) as reader:
-        assert await reader.one(COUNT) == {"accounts": 1}
-        with pytest.raises(NotToBeDoneError):
-            await reader.execute(ADD, name="bob", balance=1)
-    assert await accounts(database) == 1
-
-
-async def test_another_violation_is_not_taken_for_the_opening_statements(database: Database) -> None:
+async def test_another_violation_is_not_taken_for_the_guards(database: Database) -> None:
     """What the block does may break a rule of its own."""
     with pytest.raises(CheckViolation):
-        async with database.transaction(opening_account("ada")) as tx:
+        async with database.transaction(new_account("ada")) as tx:
             await tx.execute(ADD, name="bob", balance=-1)
 
 
-async def test_a_closing_statement_is_committed_with_the_rest(database: Database) -> None:
+async def test_a_statement_before_the_commit_is_committed_with_the_rest(database: Database) -> None:
     """It takes effect, in the order it was given in, and may carry any text."""
     async with database.transaction() as tx:
-        tx.closing(ADD, name="'; DROP TABLE account; --", balance=1)
-        tx.closing("UPDATE account SET balance = balance + %(more)s", more=41)
+        tx.before_commit(ADD, name="'; DROP TABLE account; --", balance=1)
+        tx.before_commit("UPDATE account SET balance = balance + %(more)s", more=41)
     async with database.read() as reader:
         assert await reader.all("SELECT * FROM account") == [{"name": "'; DROP TABLE account; --", "balance": 42}]
 
 
-async def test_a_closing_statement_that_fails_undoes_the_transaction(database: Database) -> None:
+async def test_a_statement_before_the_commit_that_fails_undoes_the_transaction(database: Database) -> None:
     """The block ended well, the transaction did not."""
     with pytest.raises(CheckViolation):
         async with database.transaction() as tx:
             await tx.execute(ADD, name="ada", balance=1)
-            tx.closing(ADD, name="bob", balance=-1)
+            tx.before_commit(ADD, name="bob", balance=-1)
     assert await accounts(database) == 0
 
 
@@ -140,7 +144,7 @@ async def test_a_swallowed_failure_is_not_taken_for_a_commit(database: Database)
 async def test_nothing_is_done_after_a_failure_that_kept_the_transaction_from_beginning(database: Database) -> None:
     """What cannot be prepared fails before BEGIN: what followed would be committed statement by statement."""
     with pytest.raises(RuntimeError, match="swallowed"):
-        async with database.transaction(opening_account("ada")) as tx:
+        async with database.transaction(new_account("ada")) as tx:
             with pytest.raises(StatementFault):
                 await tx.all("SELECT * FROM nowhere WHERE name = %(name)s", name="ada")
             await tx.execute(ADD, name="bob", balance=1)
@@ -150,7 +154,7 @@ async def test_nothing_is_done_after_a_failure_that_kept_the_transaction_from_be
 async def test_a_comment_at_the_end_of_a_statement_hides_nothing_that_follows(database: Database) -> None:
     """Statements travel together, the COMMIT last."""
     async with database.transaction() as tx:
-        tx.closing("INSERT INTO account SELECT 'ada', 1 -- the first")
+        tx.before_commit("INSERT INTO account SELECT 'ada', 1 -- the first")
     async with database.read() as reader:
         assert await reader.one(f"{COUNT} -- of all") == {"accounts": 1}
 
@@ -253,6 +257,97 @@ async def test_a_statement_that_was_interrupted_while_it_was_prepared_can_be_run
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
             assert (await reader.one(statement, least=0))["seen"]
+
+
+@pytest.mark.parametrize("change", ["DEALLOCATE ALL", "DISCARD ALL"])
+async def test_what_the_server_has_forgotten_is_prepared_again(
+    new_database: NewDatabase, change: LiteralString
+) -> None:
+    """Somebody, or a pooler between two clients, resets the session."""
+    async with opened(new_database("chassis"), max_connections=1) as database, database.read() as reader:
+        for _ in range(2):
+            assert await reader.one("SELECT %(text)s::text AS text", text="ada") == {"text": "ada"}
+            await reader.execute(change)
+
+
+async def test_a_transaction_whose_statements_were_forgotten_is_run_again(new_database: NewDatabase) -> None:
+    """What it has done so far is lost; nothing is said twice."""
+    async with opened(new_database("chassis"), max_connections=1) as database:
+        runs = 0
+
+        async def effect(tx: Transaction) -> str:
+            nonlocal runs
+            runs += 1
+            if runs == 1:
+                await tx.execute("DEALLOCATE ALL")
+            text: str = (await tx.one("SELECT %(text)s::text AS text", text="ada"))["text"]
+            return text
+
+        async with database.read() as reader:
+            await reader.one("SELECT %(text)s::text AS text", text="ada")
+        assert await database.retrying(effect) == "ada"
+        assert runs == 2
+
+
+async def test_a_changed_type_is_found_out_once(database: Database) -> None:
+    """A column of another type, a type made anew: the statement is prepared again, on every connection."""
+    read: LiteralString = "SELECT balance FROM account WHERE name = %(name)s"
+    write: LiteralString = "INSERT INTO moods (mood) VALUES (%(mood)s)"
+    make: LiteralString = "CREATE TYPE mood AS ENUM ('calm'); CREATE TABLE moods (mood mood)"
+    async with database.read() as reader:
+        for statement in make.split(";"):
+            await reader.execute(statement)
+        await asyncio.gather(*[reader.all(read, name="ada") for _ in range(4)])
+        assert await reader.execute(write, mood="calm") == 1
+        await reader.execute("ALTER TABLE account ALTER balance TYPE bigint")
+        for statement in f"DROP TABLE moods; DROP TYPE mood; {make}".split(";"):
+            await reader.execute(statement)
+        for _ in range(8):
+            assert await reader.all(read, name="ada") == []
+            assert await reader.execute(write, mood="calm") == 1
+
+
+async def test_every_kind_of_value_comes_back_as_it_was(database: Database) -> None:
+    """Values travel as parameters, never in the text of a statement."""
+    kinds: dict[str, object] = {
+        "int8": 2**40,
+        "text": "it's; -- \\ %s",
+        "bytea": bytes(range(256)),
+        "int4[]": [1, 2, None],
+        "text[]": ["a,b", '"', "NULL", ""],
+        "bytea[]": [b"\\x00", b"{}"],
+        "timestamptz": datetime(2026, 11, 27, 12, 30, 1, 5, tzinfo=UTC),
+        "interval": timedelta(days=7, seconds=1),
+        "numeric": Decimal("12345678901234567890.5"),
+        "uuid": uuid.uuid4(),
+        "bool": True,
+        "float8": 0.1,
+    }
+    async with database.read() as reader:
+        for kind, value in kinds.items():
+            assert await reader.one(f"SELECT %(value)s::{kind} AS value", value=value) == {"value": value}
+            assert await reader.one(f"SELECT %(value)s::{kind} AS value", value=None) == {"value": None}
+        document = await reader.one("SELECT %(document)s::jsonb AS document", document=Json({"a": [1, None]}))
+    assert document == {"document": {"a": [1, None]}}
+
+
+async def test_more_is_sent_and_received_than_the_buffers_hold(database: Database) -> None:
+    """The server answers while it is still being told: neither waits for the other."""
+    big = "x" * 4_000_000
+    echo = Command("SELECT %(text)s::text AS text", {"text": big})
+    async with database.read() as reader:
+        assert await reader.each(echo, echo, echo) == [[{"text": big}]] * 3
+
+
+async def test_values_do_not_show_among_the_servers_activities(database: Database) -> None:
+    """Whoever may look at pg_stat_activity sees the statement alone."""
+    async with database.read() as reader:
+        await reader.one("SELECT %(secret)s::text AS it", secret="hunter2")  # the next one may see its own text
+        seen = await reader.all(
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE %(like)s",
+            like="%hunter2%",
+        )
+    assert seen == []
 
 
 async def test_callbacks_run_after_the_commit_and_only_then(database: Database) -> None:
@@ -360,7 +455,7 @@ async def test_a_deadline_holds_while_connections_are_looked_at_that_do_not_answ
     """One is found dead; the others, asked whether they live, are silent."""
     with embedded_postgres() as server:
         async with opened(server.admin_url) as database:
-            await asyncio.gather(*[hold_for_a_moment(database) for _ in range(4)])
+            await hold_at_once(database, 4)
             backends = [await backend(database) for _ in range(4)]
             assert len(set(backends)) == 4
             # The next statement gets the connection that was not used for the longest time.
@@ -373,22 +468,24 @@ async def test_a_deadline_holds_while_connections_are_looked_at_that_do_not_answ
             assert await database.is_reachable()
 
 
-async def test_what_was_sent_whole_over_a_dead_connection_is_repeated_only_under_an_opening_statement() -> None:
-    """It may have been committed; the opening statement knows, and without one nobody does."""
+async def test_what_was_sent_whole_over_a_dead_connection_is_repeated_only_under_a_guard() -> None:
+    """It may have been committed; the guard knows, and without one nobody does."""
     with embedded_postgres() as server:
-        async with opened(server.admin_url, max_connections=1) as database:
+        url = server.create("chassis")
+        migrate(url, [ROOT / "chassis" / "database" / "migrations"])
+        async with opened(url, max_connections=1) as database:
             async with database.transaction() as tx:
                 await tx.execute("CREATE TABLE account (name text PRIMARY KEY, balance int)")
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(server.start)
             with pytest.raises(DatabaseUnavailable):
                 async with database.transaction() as tx:
-                    tx.closing(ADD, name="ada", balance=1)
+                    tx.before_commit(ADD, name="ada", balance=1)
             assert await accounts(database) == 0
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(server.start)
-            async with database.transaction(opening_account("ada")) as tx:
-                tx.closing(ADD, name="bob", balance=1)
+            async with database.transaction(new_account("ada")) as tx:
+                tx.before_commit(ADD, name="bob", balance=1)
             assert await accounts(database) == 2
 
 
@@ -432,3 +529,15 @@ async def hold_for_a_moment(database: Database) -> None:
     """Use a connection long enough for the next task to need another."""
     async with database.transaction() as tx:
         await tx.execute("SELECT pg_sleep(0.02)")
+
+
+async def hold_at_once(database: Database, connections: int) -> None:
+    """Use so many connections at the same time."""
+    all_hold_one = asyncio.Barrier(connections)
+
+    async def hold() -> None:
+        async with database.transaction() as tx:
+            await tx.execute("SELECT 1")
+            await all_hold_one.wait()
+
+    await asyncio.gather(*[hold() for _ in range(connections)])

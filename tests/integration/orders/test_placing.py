@@ -1,5 +1,9 @@
 """What it takes for an order to be accepted, and that it is accepted once."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from chassis.core import errors
 from chassis.testing.refusals import refused
 from tests.integration.orders.shop import Shop, new_id, placement
@@ -73,6 +77,15 @@ async def test_an_order_sent_twice_is_placed_once(shop: Shop) -> None:
     assert await shop.customer().PlaceOrder(request) == first
 
 
+async def test_a_repeat_gets_its_answer_while_the_catalogue_is_frozen(shop: Shop) -> None:
+    """The stored answer is looked up before the catalogue is asked: nobody waits for what is not needed."""
+    request = placement({shop.lantern: 1})
+    first = await shop.customer().PlaceOrder(request)
+    with silent_server() as address:
+        async with shop.another(address_of_catalog=address) as orders:
+            assert await shop.customer(it=orders).PlaceOrder(request) == first
+
+
 async def test_a_refused_order_stays_refused(shop: Shop) -> None:
     """The refusal is the answer to this request; a new request may fare better."""
     request = placement({"LATER": 1})
@@ -109,3 +122,10 @@ async def test_the_payment_token_is_forgotten_when_the_order_has_ended(shop: Sho
 
     assert len(rows) == 1 + 6 + 1 + 2
     assert not any("tok_approve" in str(row) for row in rows)
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """The address of a server that takes connections and answers nothing, as a frozen process does."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
