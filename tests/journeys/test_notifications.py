@@ -42,7 +42,7 @@ async def test_who_does_not_want_to_hear_does_not(world: World, lantern: str) ->
     muted = await customer.send("PUT", "/v1/preferences", {"muted_topics": ["TOPIC_ORDERS"]})
     assert muted.status_code == 200, muted.text
     await customer.outcome((await customer.place({lantern: 1}))["order_id"])
-    assert (await deliveries(customer, 2))[0] == ("order_confirmed", "DELIVERY_STATE_SUPPRESSED")
+    assert (await deliveries(customer, 2))[0] == ("TEMPLATE_ORDER_CONFIRMED", "DELIVERY_STATE_SUPPRESSED")
 
     etag = muted.json()["preferences"]["etag"]
     assert (await customer.send("PUT", "/v1/preferences", {"etag": etag})).status_code == 200
