@@ -149,6 +149,8 @@ class RuntimeSettings:
     operations_address: str = "127.0.0.1:9000"
     database_url: Secret | None = None
     database_pool_size: int = 10
+    database_pooler: Literal["none", "session", "transaction"] = "none"
+    """Whether a pooler such as PgBouncer stands before the database, and in which mode: chassis.database.pool."""
     nats_url: str = ""
     """Empty: this process neither publishes nor hears facts."""
     nats_password: Secret | None = None

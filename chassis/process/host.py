@@ -185,7 +185,9 @@ def _database(manifest: Manifest, settings: RuntimeSettings) -> Database | None:
     except ProgrammingError:  # which shows a part of it, as the pool would in the log, again and again
         example = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
         raise SettingsError(f"secret database_url is no address; {example} is one, its parts percent-encoded") from None
-    return Database(url, name=manifest.name, max_connections=settings.database_pool_size)
+    return Database(
+        url, name=manifest.name, max_connections=settings.database_pool_size, pooler=settings.database_pooler
+    )
 
 
 def _request_store(database: Database | None, settings: RuntimeSettings) -> RequestStore | None:

@@ -83,12 +83,11 @@ class Postgres(Server, DatabaseServer):
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return lines[0:1] == [str(pid)] and lines[-1].strip() == "ready"
+        return lines[0:1] == [str(pid)] and lines[-1].strip() in {"ready", "standby"}
 
     @property
     def _account(self) -> pwd.struct_passwd | None:
-        """The account the server runs under: PostgreSQL refuses to run as root. None means our own."""
-        return pwd.getpwnam(UNPRIVILEGED_USER) if os.geteuid() == 0 else None
+        return unprivileged_account()
 
     def _give_to(self, account: pwd.struct_passwd) -> None:
         """Let the account that stands in for root reach the binaries and own the directory, and no more than that."""
@@ -96,6 +95,11 @@ class Postgres(Server, DatabaseServer):
             os.chown(path, account.pw_uid, account.pw_gid)
         for path in (self.data_dir, BINARIES):
             _let_pass(path)
+
+
+def unprivileged_account() -> pwd.struct_passwd | None:
+    """The account for a server that refuses to run as root, as PostgreSQL does. None means our own."""
+    return pwd.getpwnam(UNPRIVILEGED_USER) if os.geteuid() == 0 else None
 
 
 def _let_pass(path: Path) -> None:

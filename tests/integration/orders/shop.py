@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -58,6 +59,8 @@ class Shop:
     tokens: Tokens
     orders_url: str
     settings: dict[str, str]
+    runtime: dict[str, Any] = field(default_factory=dict)
+    """What every service is told: fields of RuntimeSettings."""
     services: dict[str, RunningService] = field(default_factory=dict)
     alice: str = field(default_factory=new_id)
     bob: str = field(default_factory=new_id)
@@ -65,7 +68,7 @@ class Shop:
 
     async def for_a_test(self) -> "Shop":
         """The same shop with other customers and a lantern of its own."""
-        fresh = Shop(self.tokens, self.orders_url, self.settings, self.services)
+        fresh = Shop(self.tokens, self.orders_url, self.settings, self.runtime, self.services)
         await fresh.sell(fresh.lantern)
         return fresh
 
@@ -79,7 +82,9 @@ class Shop:
     @asynccontextmanager
     async def another(self, **settings: str) -> AsyncIterator[RunningService]:
         """Another process of orders, as it were: for the block, on the same database, with settings of its own."""
-        it = running(orders_service, "services.orders", database_url=self.orders_url, tokens=self.tokens)
+        it = running(
+            orders_service, "services.orders", database_url=self.orders_url, tokens=self.tokens, **self.runtime
+        )
         async with AsyncExitStack() as stack:
             with pytest.MonkeyPatch.context() as environment:
                 for name, value in {**self.settings, **settings}.items():
@@ -221,16 +226,16 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(new_database: NewDatabase, directory: Path) -> AsyncIterator[Shop]:
-    """A shop with empty shelves."""
+async def open_shop(new_database: NewDatabase, directory: Path, **runtime: Any) -> AsyncIterator[Shop]:
+    """A shop with empty shelves. `runtime` are fields of every service's RuntimeSettings."""
     tokens = Tokens()
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(running_provider(directory))
-        shop = Shop(tokens, new_database("orders"), {"address_of_provider": provider.target})
+        shop = Shop(tokens, new_database("orders"), {"address_of_provider": provider.target}, runtime)
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("TRADEWIND_ADDRESS_OF_PROVIDER", provider.target)
             for name, wiring in WIRINGS.items():
-                it = running(wiring, f"services.{name}", database_url=new_database(name), tokens=tokens)
+                it = running(wiring, f"services.{name}", database_url=new_database(name), tokens=tokens, **runtime)
                 shop.services[name] = await stack.enter_async_context(it)
                 shop.settings[f"address_of_{name}"] = shop.services[name].target
         async with shop.another() as shop.services["orders"]:
