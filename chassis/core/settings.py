@@ -148,6 +148,8 @@ class RuntimeSettings:
     """HOST:PORT, or unix:PATH."""
     operations_address: str = "127.0.0.1:9000"
     database_url: Secret | None = None
+    database_replica_url: Secret | None = None
+    """A read replica, for queries whose use case says that staleness is fine."""
     database_pool_size: int = 10
     database_pooler: Literal["none", "session", "transaction"] = "none"
     """Whether a pooler such as PgBouncer stands before the database, and in which mode: chassis.database.pool."""

@@ -1,7 +1,9 @@
 """A service's PostgreSQL database: statements, transactions, and what becomes of them when it goes away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TypeVar
@@ -9,12 +11,13 @@ from typing import TypeVar
 from chassis.core.errors import TransientProblem
 from chassis.database.pipeline import Command, Result
 from chassis.database.pool import Pool, Pooler
-from chassis.database.sqlstate import TransactionConflict
+from chassis.database.sqlstate import DatabaseUnavailable, TransactionConflict
 from chassis.database.transaction import Guard, Reader, Transaction, run
 
 T = TypeVar("T")
 
 CONFLICT_ATTEMPTS = 4
+REPLICA_AWAY_SECONDS = 5.0
 
 _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 
@@ -40,19 +43,29 @@ class Database:
         max_connections: int = 10,
         max_waiting: int = 200,
         pooler: Pooler = "none",
+        replica_url: str | None = None,
     ) -> None:
         self.published = asyncio.Event()
         """Set whenever a transaction with facts has committed: what the relay waits for."""
         self._pool = Pool(url, name=name, max_connections=max_connections, max_waiting=max_waiting, pooler=pooler)
+        self._replica: Replica | None = None
+        if replica_url:
+            self._replica = Replica(
+                Pool(replica_url, name=name, max_connections=max_connections, max_waiting=max_waiting, pooler=pooler)
+            )
 
     async def open(self) -> None:
         """Begin to connect; whether the database can be reached is told by `is_reachable`."""
         await self._pool.open()
         self._pool.measure()
+        if self._replica:
+            await self._replica.pool.open()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.close()
+        if self._replica:
+            await self._replica.pool.close()
 
     async def is_reachable(self) -> bool:
         """Whether the database answers now."""
@@ -64,12 +77,14 @@ class Database:
         return True
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[Reader]:
+    async def read(self, *, stale_ok: bool = False) -> AsyncIterator[Reader]:
         """Single statements, each on its own; no connection is held between them.
 
-        One whose connection turns out to be dead is sent once more, so it must be a query, or idempotent.
+        One whose connection turns out to be dead is sent once more, so it must be a query, or idempotent. With
+        `stale_ok` they are queries that may be answered by a replica, which may not have heard the latest yet; by the
+        primary when there is no replica, or none that answers.
         """
-        yield _PoolReader(self._pool)
+        yield _PoolReader(self._pool, self._replica if stale_ok else None)
 
     @asynccontextmanager
     async def transaction(self, guard: Guard | None = None) -> AsyncIterator[Transaction]:
@@ -103,17 +118,45 @@ class Database:
             return await effect(tx)
 
 
+class Replica:
+    """A read replica. One that has not answered is left alone for a while: whoever asked it has lost time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self._away_until = -math.inf
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it has failed a moment ago."""
+        return time.monotonic() < self._away_until
+
+    def note_failure(self) -> None:
+        """Ask it no more for a while."""
+        self._away_until = time.monotonic() + REPLICA_AWAY_SECONDS
+
+
 class _PoolReader(Reader):
     """Acquires a connection for each statement. A result is complete when it arrives, so none is needed to read it."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, primary: Pool, replica: Replica | None) -> None:
+        self._primary = primary
+        self._replica = replica
 
     async def _run(self, *commands: Command) -> list[Result]:
-        limits = self._pool.limits()
+        if self._replica and not self._replica.is_away:
+            try:
+                return await self._run_on(self._replica.pool, commands)
+            except DatabaseUnavailable:
+                self._replica.note_failure()
+            except TransactionConflict:
+                pass  # what it replays would have removed rows from under the query
+        return await self._run_on(self._primary, commands)
+
+    async def _run_on(self, pool: Pool, commands: Sequence[Command]) -> list[Result]:
+        limits = pool.limits()
 
         async def attempt() -> list[Result]:
-            async with self._pool.connection() as connection:
+            async with pool.connection() as connection:
                 return (await run(connection, *limits, *commands))[len(limits) :]
 
-        return await self._pool.retry_on_stale_connection(attempt)
+        return await pool.retry_on_stale_connection(attempt)

@@ -180,14 +180,25 @@ def _database(manifest: Manifest, settings: RuntimeSettings) -> Database | None:
     if not manifest.database:
         return None
     url = required("database_url", settings.database_url).reveal()
+    _check_address("database_url", url)
+    replica_url = settings.database_replica_url.reveal() if settings.database_replica_url else None
+    if replica_url:
+        _check_address("database_replica_url", replica_url)
+    return Database(
+        url,
+        name=manifest.name,
+        max_connections=settings.database_pool_size,
+        pooler=settings.database_pooler,
+        replica_url=replica_url,
+    )
+
+
+def _check_address(name: str, url: str) -> None:
     try:
         conninfo_to_dict(url)
     except ProgrammingError:  # which shows a part of it, as the pool would in the log, again and again
         example = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
-        raise SettingsError(f"secret database_url is no address; {example} is one, its parts percent-encoded") from None
-    return Database(
-        url, name=manifest.name, max_connections=settings.database_pool_size, pooler=settings.database_pooler
-    )
+        raise SettingsError(f"secret {name} is no address; {example} is one, its parts percent-encoded") from None
 
 
 def _request_store(database: Database | None, settings: RuntimeSettings) -> RequestStore | None:

@@ -88,13 +88,13 @@ class UseCases:
         return [found[sku] for sku in wanted if sku in found], [sku for sku in wanted if sku not in found]
 
     async def list_products(self, wanted: ProductFilter, *, after: str, limit: int) -> list[Product]:
-        """At most `limit` products whose SKU follows `after`, in ascending order."""
-        async with self._database.read() as reader:
+        """At most `limit` products whose SKU follows `after`, in ascending order; perhaps as they were a moment ago."""
+        async with self._database.read(stale_ok=True) as reader:
             return await store.list_products(reader, wanted, after=after, limit=limit)
 
     async def list_price_changes(self, sku: str, *, before_version: int, limit: int) -> list[PriceChange]:
         """At most `limit` prices from before a version of the product, newest first. Raises ProductNotFound."""
-        async with self._database.read() as reader:
+        async with self._database.read(stale_ok=True) as reader:
             changes = await store.list_price_changes(reader, canonical(sku), before_version=before_version, limit=limit)
         # Every product has the price it was created with, and a page token only points to where there is more.
         if not changes:

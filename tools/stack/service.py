@@ -95,7 +95,7 @@ def secret_names(package: str) -> set[str]:
     if find_spec(f"{package}.settings"):
         module = import_module(f"{package}.settings")
         settings += [value for value in vars(module).values() if isinstance(value, type) and is_dataclass(value)]
-    return {name for each in settings for name in _secret_fields(each)} - {"database_url"}
+    return {name for each in settings for name in _secret_fields(each)} - {"database_url", "database_replica_url"}
 
 
 def _secret_fields(settings: type) -> list[str]:
