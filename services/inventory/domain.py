@@ -1,6 +1,6 @@
 """Stock and the promises made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -83,6 +83,10 @@ class Reservation:
     expires_at: datetime | None
     version: int
 
+    def moved(self, aim: State, expires_at: datetime | None) -> "Reservation":
+        """The reservation once it has come to a state, with another end if there is one."""
+        return replace(self, state=aim, expires_at=expires_at or self.expires_at, version=self.version + 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stock:
@@ -106,6 +110,12 @@ class Stock:
             return RejectionReason.STOCK_ABOVE_LIMIT
         return None
 
+    def moved(self, quantity: int, before: State | None, aim: State) -> "Stock":
+        """The stock once a line of so many has moved; its `available` is below zero where that is too much."""
+        promised = quantity * ((aim is State.HELD) - (before is State.HELD))
+        taken = quantity * (aim is State.COMMITTED)
+        return replace(self, on_hand=self.on_hand - taken, reserved=self.reserved + promised, version=self.version + 1)
+
     def adjusted(self, delta: int) -> "Stock":
         """The stock once `delta` came in or went out."""
         return replace(self, on_hand=self.on_hand + delta, version=self.version + 1)
@@ -120,6 +130,8 @@ class Move:
     """None: there was no reservation."""
     reservation: Reservation
     """As it is afterwards."""
+    stock: tuple[Stock, ...] = ()
+    """The products it changed, as they are afterwards."""
     shortages: Mapping[str, int] = field(default_factory=dict)
     """What is available of each product that falls short, by SKU."""
     depleted: tuple[Stock, ...] = ()
@@ -143,6 +155,38 @@ class Move:
             raise ReservationClosed("the order's reservation was released", order_id=self.reservation.order_id)
         if self.before is State.COMMITTED and self.aim is State.RELEASED:
             raise ReservationCommitted("the order's stock has left the shelf", order_id=self.reservation.order_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A reservation and the stock of its lines, which nobody else can change meanwhile."""
+
+    reservation: Reservation
+    stock: Mapping[str, Stock]
+    """By SKU; nothing of a product that was never counted."""
+    is_new: bool
+    """Whether it was opened, or closed, just now."""
+
+    def move(self, aim: State, *, expires_at: datetime | None = None, wanted: Sequence[ReservationLine] = ()) -> Move:
+        """Move the reservation to a state, if it may go there, and its stock with it.
+
+        Held lines count in `reserved`, committed ones have left `on_hand`. `wanted` are the lines of a new one: those
+        of products that were never counted are not among its own.
+        """
+        before = None if self.is_new else self.reservation.state
+        if before is not None and before not in MAY_COME_FROM[aim]:
+            return Move(aim=aim, before=before, reservation=self.reservation)
+        lines = wanted if self.is_new else self.reservation.lines
+        stock = {line.sku: self.stock.get(line.sku, Stock(sku=line.sku)) for line in lines}
+        moved = {line.sku: stock[line.sku].moved(line.quantity, before, aim) for line in lines}
+        return Move(
+            aim=aim,
+            before=before,
+            reservation=self.reservation if self.is_new else self.reservation.moved(aim, expires_at),
+            stock=tuple(moved.values()),
+            shortages={sku: stock[sku].available for sku, after in moved.items() if after.available < 0},
+            depleted=tuple(after for sku, after in moved.items() if stock[sku].available and not after.available),
+        )
 
 
 class RejectionReason(StrEnum):

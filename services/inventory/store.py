@@ -1,19 +1,17 @@
 """Rows of the inventory's database as the domain sees them."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from chassis.database import Reader, Row, Transaction, TransactionConflict, UniqueViolation
+from chassis.database import Command, Reader, Row, Transaction, TransactionConflict, UniqueViolation
 from chassis.database.statements import Statements
 from services.inventory.domain import (
-    MAY_COME_FROM,
     Adjustment,
     Count,
-    Move,
+    Locked,
     Receipt,
     RejectionReason,
     Reservation,
@@ -27,54 +25,58 @@ SQL = Statements("services.inventory")
 
 async def reserve(
     tx: Transaction, order_id: str, lines: Sequence[ReservationLine], expires_at: datetime
-) -> Move | None:
-    """Hold stock for an order; None when it has a reservation already. After a shortage the transaction must end."""
-    rows = await tx.all(
-        SQL.reserve,
-        order_id=order_id,
-        skus=[line.sku for line in lines],
-        quantities=[line.quantity for line in lines],
-        expires_at=expires_at,
-    )
-    return _move(State.HELD, rows) if rows else None
+) -> Locked | None:
+    """The reservation of an order, opened for these lines if there was none, and its stock; locked."""
+    values = {
+        "order_id": order_id,
+        "skus": [line.sku for line in lines],
+        "quantities": [line.quantity for line in lines],
+        "expires_at": expires_at,
+    }
+    opened, *rows = await tx.each(Command(SQL.open_reservation, values), *_locking(order_id))
+    return _locked(rows, is_new=bool(opened))
 
 
-async def move(tx: Transaction, order_id: str, aim: State, *, expires_at: datetime | None = None) -> Move | None:
-    """Move a reservation to a state, if it may go there; None when there is none.
-
-    It is locked either way until the transaction ends; after a shortage that must be at once.
-    """
-    rows = await tx.all(
-        SQL.move, order_id=order_id, state=aim.value, movable=list(MAY_COME_FROM[aim]), expires_at=expires_at
-    )
-    return _move(aim, rows) if rows else None
+async def close(tx: Transaction, order_id: str) -> Locked | None:
+    """The reservation of an order, closed for ever if there was none, and its stock; locked."""
+    closed, *rows = await tx.each(Command(SQL.close_unopened, {"order_id": order_id}), *_locking(order_id))
+    return _locked(rows, is_new=bool(closed))
 
 
-def prolong(tx: Transaction, move: Move, expires_at: datetime) -> Move:
-    """Let a reservation that is held already, and is locked, be held for longer."""
-    tx.before_commit(SQL.prolong, order_id=move.reservation.order_id, expires_at=expires_at)
-    return replace(move, reservation=replace(move.reservation, expires_at=expires_at))
+async def lock(tx: Transaction, order_id: str) -> Locked | None:
+    """The reservation of an order, if it has one, and its stock; locked."""
+    return _locked(await tx.each(*_locking(order_id)), is_new=False)
 
 
-async def close_unopened(tx: Transaction, order_id: str) -> Move | None:
-    """Close the reservation of an order that has none, for ever; None when it has one."""
-    rows = await tx.all(SQL.close_unopened, order_id=order_id)
-    return Move(aim=State.RELEASED, before=None, reservation=_reservation(rows)) if rows else None
+async def lock_expired(tx: Transaction, now: datetime, *, at_most: int) -> tuple[list[Reservation], dict[str, Stock]]:
+    """Reservations whose time has run out, but those that another transaction holds, and their stock; locked."""
+    reservations = await tx.all(SQL.lock_expired, now=now, at_most=at_most)
+    if not reservations:
+        return [], {}
+    of_orders = {"order_ids": [row["order_id"] for row in reservations]}
+    lines, stock = await tx.each(Command(SQL.find_lines, of_orders), Command(SQL.lock_stock_of, of_orders))
+    by_order = {order_id: list(rows) for order_id, rows in groupby(lines, key=itemgetter("order_id"))}
+    return [_reservation(row, by_order.get(row["order_id"], [])) for row in reservations], _stock(stock)
 
 
-async def expire(tx: Transaction, now: datetime, *, at_most: int) -> list[Move]:
-    """Give back reservations whose time has run out, but those that another transaction holds."""
-    rows = await tx.all(SQL.expire, now=now, at_most=at_most)
-    return [
-        Move(aim=State.EXPIRED, before=State.HELD, reservation=_reservation(list(of_order)))
-        for _, of_order in groupby(rows, key=itemgetter("order_id"))
-    ]
+def save(tx: Transaction, reservations: Sequence[Reservation], stock: Iterable[Stock]) -> None:
+    """Store how reservations and stock, which this transaction has locked, stand now; along with the COMMIT."""
+    if reservations:
+        tx.before_commit(
+            SQL.save_reservations,
+            order_ids=[each.order_id for each in reservations],
+            states=[each.state for each in reservations],
+            expires_at=[each.expires_at for each in reservations],
+            versions=[each.version for each in reservations],
+        )
+    if changed := list(stock):
+        tx.before_commit(SQL.save_stock, **_stock_columns(changed))
 
 
 async def find_reservation(reader: Reader, order_id: str) -> Reservation | None:
     """The reservation of an order."""
     rows = await reader.all(SQL.find_reservation, order_id=order_id)
-    return _reservation(rows) if rows else None
+    return _reservation(rows[0], [row for row in rows if row["sku"]]) if rows else None
 
 
 async def find_stock(reader: Reader, skus: Sequence[str]) -> dict[str, Stock]:
@@ -97,43 +99,36 @@ async def find_receipts(tx: Transaction, request_ids: Iterable[str]) -> dict[str
 async def save_count(tx: Transaction, count: Count, at: datetime) -> None:
     """Store the fresh lines of a count and the stock they changed, which this transaction holds."""
     try:
-        await tx.execute(SQL.save_count, at=at, **_journal(count.fresh), **_counted(count.changed))
+        await tx.each(
+            Command(SQL.add_receipts, {"at": at, **_journal(count.fresh)}),
+            Command(SQL.save_stock, _stock_columns(count.changed)),
+        )
     except UniqueViolation as error:
         # Another count has stored a line under one of these ids, for a product this one does not lock.
         raise TransactionConflict("another count stored a line with the same request id") from error
 
 
-def _move(aim: State, rows: Sequence[Row]) -> Move:
-    before = rows[0]["state_before"]
-    return Move(
-        aim=aim,
-        before=State(before) if before else None,
-        reservation=_reservation(rows),
-        shortages={row["sku"]: row["available"] for row in rows if _falls_short(row)},
-        depleted=tuple(
-            Stock(sku=row["sku"], on_hand=row["on_hand"], reserved=row["reserved"], version=row["stock_version"])
-            for row in rows
-            if _takes_the_last(row)
-        ),
-    )
+def _locking(order_id: str) -> list[Command]:
+    of_order = {"order_ids": [order_id]}
+    return [
+        Command(SQL.lock_reservation, {"order_id": order_id}),
+        Command(SQL.find_lines, of_order),
+        Command(SQL.lock_stock_of, of_order),
+    ]
 
 
-def _falls_short(row: Row) -> bool:
-    return row["available"] is not None and row["stock_version"] is None
+def _locked(rows: Sequence[Sequence[Row]], *, is_new: bool) -> Locked | None:
+    reservation, lines, stock = rows
+    return Locked(_reservation(reservation[0], lines), _stock(stock), is_new=is_new) if reservation else None
 
 
-def _takes_the_last(row: Row) -> bool:
-    return bool(row["stock_version"] and row["available"] and row["on_hand"] == row["reserved"])
-
-
-def _reservation(rows: Sequence[Row]) -> Reservation:
-    first = rows[0]
+def _reservation(row: Row, lines: Sequence[Row]) -> Reservation:
     return Reservation(
-        order_id=str(first["order_id"]),
-        lines=tuple(ReservationLine(row["sku"], row["quantity"]) for row in rows if row["sku"]),
-        state=State(first["state"]),
-        expires_at=first["expires_at"],
-        version=first["version"],
+        order_id=str(row["order_id"]),
+        lines=tuple(ReservationLine(line["sku"], line["quantity"]) for line in lines),
+        state=State(row["state"]),
+        expires_at=row["expires_at"],
+        version=row["version"],
     )
 
 
@@ -166,9 +161,10 @@ def _journal(receipts: Sequence[Receipt]) -> dict[str, list[Any]]:
     }
 
 
-def _counted(stock: Sequence[Stock]) -> dict[str, list[Any]]:
+def _stock_columns(stock: Sequence[Stock]) -> dict[str, list[Any]]:
     return {
-        "counted_skus": [each.sku for each in stock],
-        "counted_on_hand": [each.on_hand for each in stock],
-        "counted_versions": [each.version for each in stock],
+        "skus": [each.sku for each in stock],
+        "on_hand": [each.on_hand for each in stock],
+        "reserved": [each.reserved for each in stock],
+        "versions": [each.version for each in stock],
     }

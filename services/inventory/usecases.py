@@ -1,7 +1,7 @@
 """What inventory does: one function each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from chassis.core.clock import Clock
@@ -10,6 +10,7 @@ from services.inventory import publisher, store
 from services.inventory.domain import (
     Adjustment,
     Count,
+    Locked,
     Move,
     Receipt,
     Reservation,
@@ -37,35 +38,38 @@ class UseCases:
         Raises OutOfStock, ReservationClosed.
         """
         until = self.clock.now() + self.settings.reservation_lifetime
-        move = await store.reserve(tx, order_id, lines, until)
-        if move is None:
-            move = await store.move(tx, order_id, State.HELD, expires_at=until)
-        if move and move.before is State.HELD:
-            move = store.prolong(tx, move, until)
-        return self._done(tx, order_id, move)
+        locked = await store.reserve(tx, order_id, lines, until)
+        assert locked is not None  # it is opened if there is none
+        if not locked.is_new and locked.reservation.state is State.HELD:
+            prolonged = replace(locked.reservation, expires_at=until)
+            store.save(tx, [prolonged], [])
+            return prolonged
+        return self._moved(tx, locked, locked.move(State.HELD, expires_at=until, wanted=lines))
 
     async def release(self, tx: Transaction, order_id: str) -> Reservation:
         """Give held stock back; from then on the order can hold none, even if it never did.
 
         Raises ReservationCommitted.
         """
-        move = await store.close_unopened(tx, order_id)
-        if move is None:
-            move = await store.move(tx, order_id, State.RELEASED)
-        return self._done(tx, order_id, move)
+        locked = await store.close(tx, order_id)
+        assert locked is not None  # it is closed if there is none
+        return self._moved(tx, locked, locked.move(State.RELEASED))
 
     async def commit(self, tx: Transaction, order_id: str) -> Reservation:
         """Take held stock from the shelf; if it has expired, what is still there.
 
         Raises ReservationNotFound, ReservationClosed, OutOfStock.
         """
-        return self._done(tx, order_id, await store.move(tx, order_id, State.COMMITTED))
-
-    def _done(self, tx: Transaction, order_id: str, move: Move | None) -> Reservation:
-        if move is None:
+        locked = await store.lock(tx, order_id)
+        if locked is None:
             raise ReservationNotFound("nothing was ever reserved for this order", order_id=order_id)
+        return self._moved(tx, locked, locked.move(State.COMMITTED))
+
+    def _moved(self, tx: Transaction, locked: Locked, move: Move) -> Reservation:
+        """Store a move and tell of it. Raises what stood in its way."""
         move.check()
         if move.is_change:
+            store.save(tx, [] if locked.is_new else [move.reservation], move.stock)
             publisher.reservation_moved(tx, move, self.clock.now())
         return move.reservation
 
@@ -102,9 +106,13 @@ class UseCases:
         """Give back some reservations whose time has run out; how many they were."""
         now = self.clock.now()
         async with self.database.transaction() as tx:
-            moves = await store.expire(tx, now, at_most=SWEPT_TOGETHER)
-            for move in moves:
-                publisher.reservation_moved(tx, move, now)
+            reservations, stock = await store.lock_expired(tx, now, at_most=SWEPT_TOGETHER)
+            moves: list[Move] = []
+            for reservation in reservations:
+                moves.append(Locked(reservation, stock, is_new=False).move(State.EXPIRED))
+                stock |= {each.sku: each for each in moves[-1].stock}
+                publisher.reservation_moved(tx, moves[-1], now)
+            store.save(tx, [move.reservation for move in moves], stock.values())
         return len(moves)
 
     async def sweep(self) -> None:
