@@ -6,7 +6,7 @@ from datetime import datetime
 from chassis.core import ids
 from chassis.database import Reader, Row, Transaction
 from chassis.database.statements import Statements
-from services.payments.domain import BOOKINGS, Intent, LedgerAccount, LedgerEntry, Money, Payment, State
+from services.payments.domain import BOOKINGS, Booking, Intent, LedgerAccount, LedgerEntry, Money, Payment, State
 
 SQL = Statements("services.payments")
 
@@ -53,7 +53,6 @@ async def intend_undoing(
 async def advance(tx: Transaction, seen: Payment, stages: Sequence[Payment]) -> bool:
     """Move a payment from where it was seen through its stages, and book them; False when it has moved meanwhile."""
     reached = stages[-1]
-    bookings = [BOOKINGS[stage.state] for stage in stages if stage.state in BOOKINGS]
     advanced = await tx.execute(
         SQL.advance,
         order_id=seen.order_id,
@@ -63,12 +62,31 @@ async def advance(tx: Transaction, seen: Payment, stages: Sequence[Payment]) -> 
         version=reached.version,
         updated_at=reached.updated_at,
         intents_left_open=[intent for intent in Intent if reached.state in intent.open_in],
-        booking_ids=[ids.uuid7() for _ in bookings],
+    )
+    if advanced:
+        _book(tx, reached, [BOOKINGS[stage.state] for stage in stages if stage.state in BOOKINGS])
+    return advanced == 1
+
+
+def _book(tx: Transaction, payment: Payment, bookings: Sequence[Booking]) -> None:
+    """Enter bookings into the ledger, along with the COMMIT."""
+    if not bookings:
+        return
+    booking_ids = [ids.uuid7() for _ in bookings]
+    tx.before_commit(
+        SQL.book,
+        order_id=payment.order_id,
+        booked_at=payment.updated_at,
+        booking_ids=booking_ids,
         kinds=[booking.kind for booking in bookings],
+    )
+    tx.before_commit(
+        SQL.enter,
+        order_id=payment.order_id,
+        booking_ids=booking_ids,
         debits=[booking.debit for booking in bookings],
         credits=[booking.credit for booking in bookings],
     )
-    return advanced == 1
 
 
 async def lock_payment(tx: Transaction, order_id: str) -> Payment:

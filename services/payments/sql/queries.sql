@@ -36,32 +36,29 @@ SET
 RETURNING order_id, currency_code, minor_units, state, intent, decline_code, version, created_at, updated_at;
 
 -- name: advance
--- Moves a payment on from the version it was seen at, and books what that means. No row when somebody else moved it.
-WITH
-    advanced AS (
-        UPDATE payment
-        SET
-            state = %(state)s,
-            decline_code = %(decline_code)s,
-            version = %(version)s,
-            updated_at = %(updated_at)s,
-            intent = CASE WHEN intent = ANY (%(intents_left_open)s) THEN intent END
-        WHERE order_id = %(order_id)s AND version = %(seen_version)s
-        RETURNING order_id, currency_code, minor_units, updated_at
-    ),
-    booked AS (
-        INSERT INTO booking (booking_id, order_id, kind, booked_at)
-        SELECT new.booking_id, advanced.order_id, new.kind, advanced.updated_at
-        FROM advanced CROSS JOIN unnest(%(booking_ids)s::uuid[], %(kinds)s::text[]) AS new (booking_id, kind)
-    ),
-    entered AS (
-        INSERT INTO ledger_entry (booking_id, account, currency_code, minor_units)
-        SELECT new.booking_id, side.account, advanced.currency_code, side.sign * advanced.minor_units
-        FROM advanced
-        CROSS JOIN unnest(%(booking_ids)s::uuid[], %(debits)s::text[], %(credits)s::text[]) AS new (booking_id, debit, credit)
-        CROSS JOIN LATERAL (VALUES (new.debit, 1), (new.credit, -1)) AS side (account, sign)
-    )
-SELECT order_id FROM advanced;
+-- Moves a payment on from the version it was seen at (optimistic concurrency). No row: somebody else has moved it.
+UPDATE payment
+SET
+    state = %(state)s,
+    decline_code = %(decline_code)s,
+    version = %(version)s,
+    updated_at = %(updated_at)s,
+    intent = CASE WHEN intent = ANY (%(intents_left_open)s) THEN intent END
+WHERE order_id = %(order_id)s AND version = %(seen_version)s;
+
+-- name: book
+INSERT INTO booking (booking_id, order_id, kind, booked_at)
+SELECT new.booking_id, %(order_id)s, new.kind, %(booked_at)s
+FROM unnest(%(booking_ids)s::uuid[], %(kinds)s::text[]) AS new (booking_id, kind);
+
+-- name: enter
+-- Two entries for each booking, which sum to zero: the amount of the payment on one account, its negative on the other.
+INSERT INTO ledger_entry (booking_id, account, currency_code, minor_units)
+SELECT new.booking_id, side.account, payment.currency_code, side.sign * payment.minor_units
+FROM payment
+CROSS JOIN unnest(%(booking_ids)s::uuid[], %(debits)s::text[], %(credits)s::text[]) AS new (booking_id, debit, credit)
+CROSS JOIN LATERAL (VALUES (new.debit, 1), (new.credit, -1)) AS side (account, sign)
+WHERE payment.order_id = %(order_id)s;
 
 -- name: lock_payment
 SELECT order_id, currency_code, minor_units, state, intent, decline_code, version, created_at, updated_at
