@@ -29,7 +29,7 @@ class AlreadyProcessed(Exception):
 
 @dataclass(frozen=True)
 class Guard:
-    """The first statement of a transaction, which finds out whether the rest is to be done: if not, it raises in SQL.
+    """The precondition of a transaction: its first statement finds out whether the rest is to be done; if not, it raises in SQL.
 
     It calls the chassis's SQL function `require` (chassis/database/migrations/00070_require.sql). The server skips all
     that was sent behind a statement that fails, and so the guard, the effect and COMMIT may be one round trip.
