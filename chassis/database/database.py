@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeVar
 
 from chassis.core.errors import TransientProblem
@@ -47,12 +48,9 @@ class Database:
     ) -> None:
         self.published = asyncio.Event()
         """Set whenever a transaction with facts has committed: what the relay waits for."""
-        self._pool = Pool(url, name=name, max_connections=max_connections, max_waiting=max_waiting, pooler=pooler)
-        self._replica: Replica | None = None
-        if replica_url:
-            self._replica = Replica(
-                Pool(replica_url, name=name, max_connections=max_connections, max_waiting=max_waiting, pooler=pooler)
-            )
+        pool = partial(Pool, name=name, max_connections=max_connections, max_waiting=max_waiting, pooler=pooler)
+        self._pool = pool(url)
+        self._replica = Replica(pool(replica_url)) if replica_url else None
 
     async def open(self) -> None:
         """Begin to connect; whether the database can be reached is told by `is_reachable`."""

@@ -27,7 +27,7 @@ from chassis.rpc.handlers import Handlers
 from chassis.rpc.health import Check, Health
 from chassis.rpc.idempotency import RequestStore
 from chassis.rpc.interceptors import server_interceptors
-from chassis.rpc.tokens import KeyRing, TokenVerifier
+from chassis.rpc.tokens import PublishedKeys, TokenVerifier
 from chassis.rpc.traces import traces
 
 SWEEP_SECONDS = 3600.0
@@ -138,15 +138,15 @@ class Host:
 
     def _start_operations(self, service: Service) -> None:
         try:
-            operations = OperationsServer(self._settings.operations_address, service.http_routes)
+            server = OperationsServer(self._settings.operations_address, service.http_routes)
         except OSError:
             raise _not_bound("OPERATIONS", self._settings.operations_address) from None
-        operations.start()
-        self.operations_port = operations.port
-        self._closing.callback(operations.stop)
+        server.start()
+        self.operations_port = server.port
+        self._closing.callback(server.stop)
 
     async def _start_server(self, service: Service) -> None:
-        verifier = TokenVerifier(KeyRing(self._keys), self._settings.token_issuer, self._settings.token_audience)
+        verifier = TokenVerifier(PublishedKeys(self._keys), self._settings.token_issuer, self._settings.token_audience)
         chain = server_interceptors(self._settings, self._traces, verifier, callers(), self._requests)
         self._handlers = Handlers(chain)
         self._server = grpc.aio.server(options=_options(self._settings))

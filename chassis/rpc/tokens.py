@@ -50,7 +50,7 @@ def http_fetch(url: str) -> Fetch:
     return fetch
 
 
-class KeyRing:
+class PublishedKeys:
     """The issuer's current keys. Fetched when first needed, every five minutes, and when a token names an unknown one."""
 
     def __init__(self, fetch: Fetch, now: Callable[[], float] = time.monotonic) -> None:
@@ -101,7 +101,7 @@ class _Verified:
 class TokenVerifier:
     """Turns a bearer token into a Principal. Remembers what it has verified: a signature check costs more than a call."""
 
-    def __init__(self, keys: KeyRing, issuer: str, audience: str, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, keys: PublishedKeys, issuer: str, audience: str, now: Callable[[], float] = time.time) -> None:
         self._keys = keys
         self._now = now
         self._verified: OrderedDict[str, _Verified] = OrderedDict()

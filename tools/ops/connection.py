@@ -3,9 +3,12 @@
 import os
 import uuid
 from argparse import Namespace
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from tools.stack import state
 from tools.stack.commands import default_directory
@@ -16,6 +19,9 @@ from tradewind.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 
 TOKEN_VARIABLE = "TRADEWIND_TOKEN"  # noqa: S105 — a name, no secret
 LOGIN_SECONDS = 10.0
+CALL_SECONDS = 10.0
+
+Answer = TypeVar("Answer", bound=Message)
 
 
 class Connection:
@@ -23,7 +29,13 @@ class Connection:
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
         self.channel = channel
-        self.call_metadata = (("authorization", f"Bearer {token}"),)
+        self._metadata = (("authorization", f"Bearer {token}"),)
+
+    async def ask(
+        self, method: Callable[..., Awaitable[Answer]], request: Message, *, seconds: float = CALL_SECONDS
+    ) -> Answer:
+        """What a method of a stub answers, as the token's user, within so many seconds. Raises grpc.aio.AioRpcError."""
+        return await method(request, metadata=self._metadata, timeout=seconds)
 
     async def close(self) -> None:
         """Hang up."""

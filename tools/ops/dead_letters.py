@@ -19,7 +19,6 @@ from tradewind.operations.v1.dead_letter_service_pb2_grpc import DeadLetterServi
 
 PATIENCE_SECONDS = 10.0
 POLL_SECONDS = 0.2
-CALL_SECONDS = 10.0
 PAGE_SIZE = 200
 
 
@@ -28,7 +27,7 @@ class DeadLetterCommands:
 
     def __init__(self, connection: Connection, console: Console) -> None:
         self._stub = DeadLetterServiceStub(connection.channel)
-        self._metadata = connection.call_metadata
+        self._ask = connection.ask
         self._console = console
 
     async def show_all(self) -> bool:
@@ -48,7 +47,7 @@ class DeadLetterCommands:
     async def redrive(self, event_id: str) -> bool:
         """Have the service try one again, or all with an empty id, and wait for it; tell whether all took effect."""
         request = pb.RedriveDeadLettersRequest(request_id=str(uuid.uuid4()), event_id=event_id)
-        answer = await self._stub.RedriveDeadLetters(request, metadata=self._metadata, timeout=CALL_SECONDS)
+        answer = await self._ask(self._stub.RedriveDeadLetters, request)
         if not answer.redriving_count:
             self._console.print("nothing to redrive")
             return True
@@ -65,7 +64,7 @@ class DeadLetterCommands:
     async def discard(self, event_id: str, note: str) -> bool:
         """Decide that one shall never take effect."""
         request = pb.DiscardDeadLetterRequest(request_id=str(uuid.uuid4()), event_id=event_id, note=note)
-        await self._stub.DiscardDeadLetter(request, metadata=self._metadata, timeout=CALL_SECONDS)
+        await self._ask(self._stub.DiscardDeadLetter, request)
         self._console.print(f"{event_id} is discarded; it is kept for audit", soft_wrap=True)
         return True
 
@@ -87,13 +86,13 @@ class DeadLetterCommands:
 
     async def _get(self, event_id: str) -> pb.GetDeadLetterResponse:
         request = pb.GetDeadLetterRequest(event_id=event_id)
-        return await self._stub.GetDeadLetter(request, metadata=self._metadata, timeout=CALL_SECONDS)
+        return await self._ask(self._stub.GetDeadLetter, request)
 
     async def _all(self) -> AsyncIterator[DeadLetter]:
         """Every unresolved one, page by page."""
         request = pb.ListDeadLettersRequest(page_size=PAGE_SIZE)
         while True:
-            page = await self._stub.ListDeadLetters(request, metadata=self._metadata, timeout=CALL_SECONDS)
+            page = await self._ask(self._stub.ListDeadLetters, request)
             for dead in page.dead_letters:
                 yield dead
             if not page.next_page_token:

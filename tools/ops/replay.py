@@ -19,7 +19,7 @@ async def replay(connection: Connection, console: Console, since: datetime) -> b
     request.start_time.FromDatetime(since)
     while True:
         request.request_id = str(uuid.uuid4())
-        answer = await stub.ReplayEvents(request, metadata=connection.call_metadata, timeout=CALL_SECONDS)
+        answer = await connection.ask(stub.ReplayEvents, request, seconds=CALL_SECONDS)
         count += answer.replayed_count
         if not answer.has_more:
             break

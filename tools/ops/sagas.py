@@ -15,7 +15,6 @@ from tradewind.operations.v1 import saga_service_pb2 as pb
 from tradewind.operations.v1.saga_pb2 import Saga, SagaState
 from tradewind.operations.v1.saga_service_pb2_grpc import SagaServiceStub
 
-CALL_SECONDS = 10.0
 PAGE_SIZE = 500
 STATES: Final = {
     name.removeprefix("SAGA_STATE_"): number
@@ -30,7 +29,7 @@ class SagaCommands:
 
     def __init__(self, connection: Connection, console: Console) -> None:
         self._stub = SagaServiceStub(connection.channel)
-        self._metadata = connection.call_metadata
+        self._ask = connection.ask
         self._console = console
 
     async def show_all(self, state: str, limit: int) -> bool:
@@ -44,7 +43,7 @@ class SagaCommands:
     async def explain(self, saga_id: str) -> bool:
         """One saga as a story."""
         request = pb.GetSagaRequest(saga_id=saga_id)
-        answer = await self._stub.GetSaga(request, metadata=self._metadata, timeout=CALL_SECONDS)
+        answer = await self._ask(self._stub.GetSaga, request)
         self._console.print(f"{answer.saga.kind} {saga_id}: {_state(answer.saga)}", soft_wrap=True)
         for event in answer.history:
             line = f"{_moment(event.occur_time):%Y-%m-%d %H:%M:%S}Z  {event.description}"
@@ -54,7 +53,7 @@ class SagaCommands:
     async def retry(self, saga_id: str, note: str) -> bool:
         """Have the step at hand tried again."""
         request = pb.RetrySagaRequest(request_id=str(uuid.uuid4()), saga_id=saga_id, note=note)
-        answer = await self._stub.RetrySaga(request, metadata=self._metadata, timeout=CALL_SECONDS)
+        answer = await self._ask(self._stub.RetrySaga, request)
         self._console.print(f"{saga_id}: {_state(answer.saga)}", soft_wrap=True)
         return True
 
@@ -63,7 +62,7 @@ class SagaCommands:
         request = pb.ForceSagaRequest(
             request_id=str(uuid.uuid4()), saga_id=saga_id, direction=DIRECTIONS[direction], note=note
         )
-        answer = await self._stub.ForceSaga(request, metadata=self._metadata, timeout=CALL_SECONDS)
+        answer = await self._ask(self._stub.ForceSaga, request)
         self._console.print(f"{saga_id}: {_state(answer.saga)}", soft_wrap=True)
         return True
 
@@ -71,7 +70,7 @@ class SagaCommands:
         request, left = pb.ListSagasRequest(state=state), limit
         while left > 0:
             request.page_size = min(left, PAGE_SIZE)
-            page = await self._stub.ListSagas(request, metadata=self._metadata, timeout=CALL_SECONDS)
+            page = await self._ask(self._stub.ListSagas, request)
             for saga in page.sagas:
                 yield saga
             left -= len(page.sagas)

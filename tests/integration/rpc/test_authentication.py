@@ -17,7 +17,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey
 from chassis.core import errors
 from chassis.core.settings import RuntimeSettings, SettingsError
 from chassis.rpc import tokens as tokens_module
-from chassis.rpc.tokens import ALGORITHM, Fetch, KeyRing, TokenVerifier, http_fetch
+from chassis.rpc.tokens import ALGORITHM, Fetch, PublishedKeys, TokenVerifier, http_fetch
 from chassis.testing import Tokens, refused
 from chassis.testing.certificates import Authority
 from tests.integration.rpc.stub import InventoryServiceStub, availability, pb, reservation, serving
@@ -206,7 +206,7 @@ class Issuer:
 async def test_a_new_key_is_fetched_when_a_token_names_it() -> None:
     """Keys are rotated without anybody being told, and without a token of the old key failing."""
     issuer, clock = Issuer(), [0.0]
-    verifier = TokenVerifier(KeyRing(issuer.fetch, now=lambda: clock[0]), "i", "a")
+    verifier = TokenVerifier(PublishedKeys(issuer.fetch, now=lambda: clock[0]), "i", "a")
     await verifier.verify(issuer.token("first"))
     issuer.keys["second"] = ECKey.generate_key("P-256", {"kid": "second"})
     clock[0] += 60
@@ -218,7 +218,7 @@ async def test_a_new_key_is_fetched_when_a_token_names_it() -> None:
 async def test_a_flood_of_unknown_keys_is_no_flood_of_fetches() -> None:
     """Anybody can write a key id into a token."""
     issuer = Issuer()
-    verifier = TokenVerifier(KeyRing(issuer.fetch, now=lambda: 0.0), "i", "a")
+    verifier = TokenVerifier(PublishedKeys(issuer.fetch, now=lambda: 0.0), "i", "a")
     for number in range(50):
         with pytest.raises(errors.Unauthenticated):
             await verifier.verify(issuer.token(f"unknown-{number}"))
@@ -235,7 +235,7 @@ async def test_one_fetch_serves_all_who_wait_for_it_and_outlives_them() -> None:
         await go_on.wait()
         return keys
 
-    verifier = TokenVerifier(KeyRing(slowly, now=lambda: 0.0), "i", "a")
+    verifier = TokenVerifier(PublishedKeys(slowly, now=lambda: 0.0), "i", "a")
     waiting = [asyncio.create_task(verifier.verify(issuer.token("first"))) for _ in range(5)]
     await asked.wait()
     waiting[0].cancel()
@@ -248,7 +248,7 @@ async def test_one_fetch_serves_all_who_wait_for_it_and_outlives_them() -> None:
 
 async def test_a_token_may_be_used_before_every_clock_has_come_to_its_beginning(tokens: Tokens) -> None:
     """Clocks differ a little; an end is an end all the same."""
-    verifier = TokenVerifier(KeyRing(tokens.fetch), RuntimeSettings.token_issuer, RuntimeSettings.token_audience)
+    verifier = TokenVerifier(PublishedKeys(tokens.fetch), RuntimeSettings.token_issuer, RuntimeSettings.token_audience)
     now = int(time.time())
     assert (await verifier.verify(tokens.issue(sub=USER, iat=now + 2, nbf=now + 2))).subject == USER
     with pytest.raises(errors.Unauthenticated) as raised:
@@ -259,7 +259,7 @@ async def test_a_token_may_be_used_before_every_clock_has_come_to_its_beginning(
 async def test_known_keys_outlive_their_publisher() -> None:
     """Identity being down logs nobody out; a process that has no key yet says that it cannot tell."""
     issuer, clock = Issuer(), [0.0]
-    verifier = TokenVerifier(KeyRing(issuer.fetch, now=lambda: clock[0]), "i", "a")
+    verifier = TokenVerifier(PublishedKeys(issuer.fetch, now=lambda: clock[0]), "i", "a")
     issuer.is_down = True
     with pytest.raises(errors.Unavailable) as raised:
         await verifier.verify(issuer.token("first"))
@@ -303,9 +303,9 @@ async def test_whatever_comes_instead_of_keys_takes_none_away(answer: bytes | Ex
         return answer
 
     with pytest.raises(errors.Unavailable):
-        await TokenVerifier(KeyRing(wrongly), "i", "a").verify(issuer.token("first"))
+        await TokenVerifier(PublishedKeys(wrongly), "i", "a").verify(issuer.token("first"))
     is_asked.clear()
-    verifier = TokenVerifier(KeyRing(_in_turn(issuer.fetch, wrongly), now=lambda: clock[0]), "i", "a")
+    verifier = TokenVerifier(PublishedKeys(_in_turn(issuer.fetch, wrongly), now=lambda: clock[0]), "i", "a")
     await verifier.verify(issuer.token("first"))
     clock[0] += 3600
     await verifier.verify(issuer.token("first"))
@@ -322,7 +322,7 @@ async def test_a_known_key_waits_for_no_publisher() -> None:
         is_asked.set()
         return await asyncio.Event().wait()  # type: ignore[return-value]  # which it never does
 
-    verifier = TokenVerifier(KeyRing(_in_turn(issuer.fetch, never), now=lambda: clock[0]), "i", "a")
+    verifier = TokenVerifier(PublishedKeys(_in_turn(issuer.fetch, never), now=lambda: clock[0]), "i", "a")
     await verifier.verify(issuer.token("first"))
     clock[0] += 3600
     async with asyncio.timeout(5):
@@ -333,7 +333,7 @@ async def test_a_known_key_waits_for_no_publisher() -> None:
 async def test_a_token_of_a_key_that_is_no_longer_published_is_forgotten() -> None:
     """However long it would be good for: whoever has stolen a key writes that himself."""
     issuer, clock = Issuer(), [time.time()]
-    ring = KeyRing(issuer.fetch, now=lambda: clock[0])
+    ring = PublishedKeys(issuer.fetch, now=lambda: clock[0])
     verifier = TokenVerifier(ring, "i", "a", now=lambda: clock[0])
     token = issuer.token("first", lifetime=10**9)
     await verifier.verify(token)

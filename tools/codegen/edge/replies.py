@@ -32,7 +32,7 @@ class LocalReply:
     """Which of the refusals with that HTTP status it is, where it is not all of them."""
 
 
-REFUSALS = (
+LOCAL_REPLIES = (
     LocalReply(
         400,
         code_pb2.INVALID_ARGUMENT,
@@ -79,7 +79,7 @@ REFUSALS = (
 
 def local_replies() -> dict[str, Any]:
     """Mappers for each reply, the first that fits is used: callers speak JSON, gRPC-Web, or else gRPC."""
-    return {"mappers": [mapper(reply) for reply in REFUSALS for mapper in (_json, _grpc_web, _grpc)]}
+    return {"mappers": [mapper(reply) for reply in LOCAL_REPLIES for mapper in (_json, _grpc_web, _grpc)]}
 
 
 def _json(reply: LocalReply) -> dict[str, Any]:
